@@ -1,0 +1,288 @@
+//! Frames: one AEAD ciphertext each, with hidden type and padding (SPEC.md, Section 9.3).
+
+use crate::aead::{AeadKey, TAG_LEN};
+use crate::schedule::TrafficKey;
+use crate::suite::Suite;
+use crate::usage::Usage;
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+
+/// Largest content, and largest sum of content and padding, in bytes.
+pub const MAX_CONTENT_LEN: usize = 65_536;
+/// Length of the header in bytes.
+pub const HEADER_LEN: usize = 4;
+/// What a frame adds to its content: header, type and tag.
+pub const OVERHEAD: usize = HEADER_LEN + 1 + TAG_LEN;
+
+const MIN_LENGTH: usize = 1 + TAG_LEN;
+const MAX_LENGTH: usize = MAX_CONTENT_LEN + 1 + TAG_LEN;
+const FIN: u8 = 0x80;
+
+/// What a frame's content is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FrameType {
+    /// Control data and field section.
+    Head = 1,
+    /// Bytes of the body.
+    Data = 2,
+    /// Field section after the body.
+    Trailers = 3,
+    /// The message ends without being complete.
+    Reset = 4,
+}
+
+/// An opened frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What `content` is.
+    pub frame_type: FrameType,
+    /// The message is complete with this frame.
+    pub fin: bool,
+    /// At most [`MAX_CONTENT_LEN`] bytes.
+    pub content: Bytes,
+}
+
+/// Why a frame was not opened. The stream ends with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// Wrong key, nonce or bytes.
+    #[error("a frame does not authenticate")]
+    Unauthenticated,
+    /// The length in the header is out of range; nothing was read.
+    #[error("a frame header is malformed")]
+    Header,
+    /// It authenticates, but has no type or an unknown one: the peer is broken.
+    #[error("a frame has no valid type")]
+    Type,
+    /// All frame numbers of the stream are used, or the peer exceeded the key's limit.
+    #[error("the key usage limit is reached")]
+    Exhausted,
+}
+
+/// The key usage limit of SPEC.md, Section 9.4 is reached: use a new session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the key usage limit of the session is reached")]
+pub struct UsageLimitReached;
+
+struct Direction {
+    key: AeadKey,
+    traffic: TrafficKey,
+    stream_id: u64,
+    next_frame: u32,
+    usage: Arc<Usage>,
+}
+
+impl Direction {
+    fn new(suite: Suite, traffic: &TrafficKey, stream_id: u64, usage: Arc<Usage>) -> Self {
+        let key = traffic.aead(suite.aead());
+        Self { key, traffic: traffic.clone(), stream_id, next_frame: 0, usage }
+    }
+
+    /// The nonce of the next frame, or none when frame numbers or key are used up.
+    fn next_nonce(&mut self, length: usize) -> Option<[u8; 12]> {
+        let following = self.next_frame.checked_add(1)?;
+        if !self.usage.add(length as u64) {
+            return None;
+        }
+        let nonce = self.traffic.nonce(self.stream_id, self.next_frame);
+        self.next_frame = following;
+        Some(nonce)
+    }
+}
+
+/// Seals the frames of one direction of one stream, in order.
+pub struct FrameSealer(Direction);
+
+impl FrameSealer {
+    pub(crate) fn new(
+        suite: Suite,
+        traffic: &TrafficKey,
+        stream_id: u64,
+        usage: Arc<Usage>,
+    ) -> Self {
+        Self(Direction::new(suite, traffic, stream_id, usage))
+    }
+
+    /// Appends one frame to `out`, with `padding` zero bytes that the peer cannot tell from content
+    /// before it has opened the frame.
+    ///
+    /// # Panics
+    ///
+    /// If content and padding are more than [`MAX_CONTENT_LEN`].
+    pub fn seal(
+        &mut self,
+        frame_type: FrameType,
+        fin: bool,
+        content: &[u8],
+        padding: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), UsageLimitReached> {
+        assert!(content.len() + padding <= MAX_CONTENT_LEN);
+        let length = content.len() + 1 + padding + TAG_LEN;
+        let nonce = self.0.next_nonce(length).ok_or(UsageLimitReached)?;
+        let header = (length as u32).to_be_bytes();
+        let type_byte = frame_type as u8 | if fin { FIN } else { 0 };
+
+        let start = out.len();
+        out.reserve(HEADER_LEN + length);
+        out.extend_from_slice(&header);
+        out.resize(start + HEADER_LEN + length, 0);
+        let sealed = &mut out[start + HEADER_LEN..];
+        if padding == 0 {
+            self.0.key.seal(&nonce, &header, content, &[type_byte], sealed);
+        } else {
+            let mut extra = vec![0; 1 + padding];
+            extra[0] = type_byte;
+            self.0.key.seal(&nonce, &header, content, &extra, sealed);
+        }
+        Ok(())
+    }
+}
+
+/// Takes the frames of one direction of one stream apart, in order, from chunks of any size.
+///
+/// Never buffers more than one frame beyond what was pushed.
+pub struct FrameOpener {
+    direction: Direction,
+    input: Bytes,
+    partial: BytesMut,
+    failed: bool,
+}
+
+impl FrameOpener {
+    pub(crate) fn new(
+        suite: Suite,
+        traffic: &TrafficKey,
+        stream_id: u64,
+        usage: Arc<Usage>,
+    ) -> Self {
+        let direction = Direction::new(suite, traffic, stream_id, usage);
+        Self { direction, input: Bytes::new(), partial: BytesMut::new(), failed: false }
+    }
+
+    /// Adds received bytes. Take all frames with [`next_frame`](Self::next_frame) before adding more.
+    pub fn push(&mut self, chunk: Bytes) {
+        if self.input.is_empty() {
+            self.input = chunk;
+        } else {
+            self.partial.extend_from_slice(&self.input);
+            self.input = chunk;
+        }
+    }
+
+    /// True when all pushed bytes were whole frames, so that the input may end here.
+    pub fn is_at_boundary(&self) -> bool {
+        self.input.is_empty() && self.partial.is_empty()
+    }
+
+    /// The next frame, or none when more bytes are needed. After an error there are no more frames.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.failed {
+            return Ok(None);
+        }
+        let result = self.try_next();
+        if result.is_err() {
+            self.failed = true;
+            self.input = Bytes::new();
+            self.partial = BytesMut::new();
+        }
+        result
+    }
+
+    fn try_next(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.partial.is_empty() {
+            let Some(length) = frame_length(&self.input)? else {
+                self.keep_rest();
+                return Ok(None);
+            };
+            if self.input.len() < HEADER_LEN + length {
+                self.keep_rest();
+                return Ok(None);
+            }
+            let frame = self.input.split_to(HEADER_LEN + length);
+            return self.open(frame).map(Some);
+        }
+        if !self.fill_to(HEADER_LEN) {
+            return Ok(None);
+        }
+        let Some(length) = frame_length(&self.partial)? else { return Ok(None) };
+        if !self.fill_to(HEADER_LEN + length) {
+            return Ok(None);
+        }
+        let frame = self.partial.split_to(HEADER_LEN + length);
+        self.open_unique(frame).map(Some)
+    }
+
+    fn keep_rest(&mut self) {
+        self.partial.extend_from_slice(&self.input);
+        self.input = Bytes::new();
+    }
+
+    /// Moves input into `partial` until that holds `len` bytes.
+    fn fill_to(&mut self, len: usize) -> bool {
+        let missing = len.saturating_sub(self.partial.len()).min(self.input.len());
+        self.partial.extend_from_slice(&self.input.split_to(missing));
+        self.partial.len() >= len
+    }
+
+    fn open(&mut self, frame: Bytes) -> Result<Frame, FrameError> {
+        let frame = match frame.try_into_mut() {
+            Ok(unique) => return self.open_unique(unique),
+            Err(shared) => shared,
+        };
+        let (header, body) = frame.split_at(HEADER_LEN);
+        let (ciphertext, tag) = body.split_last_chunk().ok_or(FrameError::Header)?;
+        let nonce = self.direction.next_nonce(body.len()).ok_or(FrameError::Exhausted)?;
+        let mut plaintext = BytesMut::zeroed(ciphertext.len());
+        self.direction
+            .key
+            .open_to(&nonce, header, ciphertext, tag, &mut plaintext)
+            .map_err(|_| self.unauthenticated())?;
+        parse(plaintext)
+    }
+
+    fn open_unique(&mut self, mut frame: BytesMut) -> Result<Frame, FrameError> {
+        let mut body = frame.split_off(HEADER_LEN);
+        let tag = body.split_off(body.len().saturating_sub(TAG_LEN));
+        let tag: &[u8; TAG_LEN] = tag.as_ref().try_into().map_err(|_| FrameError::Header)?;
+        let nonce =
+            self.direction.next_nonce(body.len() + TAG_LEN).ok_or(FrameError::Exhausted)?;
+        self.direction
+            .key
+            .open_in_place(&nonce, &frame, &mut body, tag)
+            .map_err(|_| self.unauthenticated())?;
+        parse(body)
+    }
+
+    fn unauthenticated(&self) -> FrameError {
+        self.direction.usage.count_failure();
+        FrameError::Unauthenticated
+    }
+}
+
+/// The `length` field, checked; none if the header is not complete.
+fn frame_length(input: &[u8]) -> Result<Option<usize>, FrameError> {
+    let Some(header) = input.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*header) as usize;
+    if (MIN_LENGTH..=MAX_LENGTH).contains(&length) {
+        Ok(Some(length))
+    } else {
+        Err(FrameError::Header)
+    }
+}
+
+/// Strips padding and type.
+fn parse(mut plaintext: BytesMut) -> Result<Frame, FrameError> {
+    let end = plaintext.iter().rposition(|byte| *byte != 0).ok_or(FrameError::Type)?;
+    let type_byte = plaintext[end];
+    let frame_type = match type_byte & !FIN {
+        1 => FrameType::Head,
+        2 => FrameType::Data,
+        3 => FrameType::Trailers,
+        4 => FrameType::Reset,
+        _ => return Err(FrameError::Type),
+    };
+    plaintext.truncate(end);
+    Ok(Frame { frame_type, fin: type_byte & FIN != 0, content: plaintext.freeze() })
+}

@@ -1,0 +1,115 @@
+use super::messages::{ClientHello, EarlyAnswer, ServerHello};
+use crate::codec::DecodeError;
+use crate::evidence::VerifiedEnclave;
+use crate::kem::{self, Exporter, KemError, KeyPair};
+use crate::schedule::{self, Hash, SessionSecrets};
+use crate::session::ClientSession;
+use crate::suite::Suite;
+use rand_core::CryptoRng;
+
+/// Why a client has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The peer does not hold the attested key, or the messages were changed on the way.
+    #[error("the peer did not prove that it holds the attested key")]
+    ConfirmationInvalid,
+    /// The evidence is too old; get fresh evidence.
+    #[error("the verified evidence has expired; fetch fresh evidence")]
+    EvidenceExpired,
+    /// The attested key is not valid for its KEM, or the peer's encapsulation is not.
+    #[error("a key or an encapsulation is invalid for its KEM")]
+    KemInvalid,
+    /// The ServerHello does not decode.
+    #[error("the server hello is malformed")]
+    Malformed,
+    /// The proxy offers none of the suites allowed.
+    #[error("the enclave offers none of the allowed suites")]
+    NoCommonSuite,
+    /// The answer on early data does not fit what was offered.
+    #[error("the server hello answers an early request that was not made, or none that was")]
+    UnexpectedEarlyAnswer,
+}
+
+impl From<DecodeError> for HandshakeError {
+    fn from(_: DecodeError) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<KemError> for HandshakeError {
+    fn from(_: KemError) -> Self {
+        Self::KemInvalid
+    }
+}
+
+/// A handshake in progress: the ClientHello is made, the ServerHello is awaited.
+pub struct ClientHandshake {
+    suite: Suite,
+    ephemeral: KeyPair,
+    context: Exporter,
+    thc: Hash,
+}
+
+impl ClientHandshake {
+    /// Starts a handshake with a verified enclave; gives the ClientHello to send.
+    ///
+    /// `allowed` is the client's allow-list in order of preference; `now_ms` is the time in
+    /// milliseconds since 1970, on the clock that was used to verify the enclave.
+    pub fn start(
+        enclave: &VerifiedEnclave,
+        allowed: &[Suite],
+        now_ms: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Vec<u8>), HandshakeError> {
+        if now_ms >= enclave.valid_until_ms() {
+            return Err(HandshakeError::EvidenceExpired);
+        }
+        let config = enclave.key_config();
+        let entry = allowed
+            .iter()
+            .find_map(|suite| config.key(*suite))
+            .ok_or(HandshakeError::NoCommonSuite)?;
+        let suite = entry.suite;
+        let ephemeral = KeyPair::generate(suite.kem(), rng);
+        let th0 = schedule::th0(&config.hash(), suite, &entry.key_id, ephemeral.public_key());
+        let (enc, context) =
+            kem::send(suite.kem(), &entry.public_key, &schedule::hello_info(&th0), rng)?;
+        let hello = ClientHello {
+            suite,
+            early_data: false,
+            key_id: entry.key_id,
+            enc,
+            epk: ephemeral.public_key().to_vec(),
+        }
+        .encode();
+        let thc = schedule::thc(&th0, &hello);
+        Ok((Self { suite, ephemeral, context, thc }, hello))
+    }
+
+    /// The suite chosen.
+    pub fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// Length of the ServerHello to come, in bytes.
+    pub fn server_hello_len(&self) -> usize {
+        ServerHello::len(self.suite)
+    }
+
+    /// Verifies the ServerHello. Consumes the handshake: after an error there is nothing to reuse.
+    pub fn finish(self, server_hello: &[u8]) -> Result<ClientSession, HandshakeError> {
+        let (hello, body, confirm) = ServerHello::decode(self.suite, server_hello)?;
+        let s = self.ephemeral.receive(&hello.enc2, &schedule::reply_info(&self.thc))?;
+        let th1 = schedule::th1(&self.thc, body);
+        let secrets = SessionSecrets::derive(&self.context, &s, &th1);
+        secrets
+            .s2c
+            .verify_confirmation(self.suite.aead(), &th1, confirm)
+            .map_err(|_| HandshakeError::ConfirmationInvalid)?;
+        if hello.early_data != EarlyAnswer::NotOffered {
+            return Err(HandshakeError::UnexpectedEarlyAnswer);
+        }
+        Ok(ClientSession::new(self.suite, hello.session_id, secrets, hello.parameters))
+    }
+}

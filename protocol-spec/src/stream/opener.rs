@@ -1,0 +1,170 @@
+use super::{Phase, ResetCode, Role};
+use crate::frame::{Frame, FrameError, FrameOpener, FrameType};
+use crate::head::{BodyLength, HeadError, Trailers};
+use bytes::Bytes;
+
+/// What a peer sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<H> {
+    /// The head of an informational response; the final head is still to come.
+    Informational(H),
+    /// The (final) head.
+    Head {
+        /// Control data and fields.
+        head: H,
+        /// The message is complete: it has no body.
+        fin: bool,
+    },
+    /// Bytes of the body.
+    Data {
+        /// At most 65536 bytes, possibly none.
+        data: Bytes,
+        /// The message is complete.
+        fin: bool,
+    },
+    /// The trailer section; the message is complete.
+    Trailers(Trailers),
+    /// The message ends incomplete.
+    Reset(ResetCode),
+}
+
+/// Why a message cannot be read on. What was read before is authentic, but the message is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// A frame does not authenticate or is malformed.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A head or trailer section breaks a rule of SPEC.md, Section 10.1.
+    #[error("malformed message: {0}")]
+    Head(#[from] HeadError),
+    /// A frame comes where it may not, or after the end.
+    #[error("frame out of order")]
+    OutOfOrder,
+    /// The bytes ended before FIN or RESET.
+    #[error("message truncated: it ended without its authenticated end mark")]
+    Truncated,
+}
+
+/// Opens one message, event by event.
+pub struct MessageOpener<R: Role> {
+    frames: FrameOpener,
+    phase: Phase,
+    body: BodyLength,
+    to_head_request: bool,
+    role: std::marker::PhantomData<fn() -> R>,
+}
+
+impl<R: Role> MessageOpener<R> {
+    pub(crate) fn new(frames: FrameOpener) -> Self {
+        Self {
+            frames,
+            phase: Phase::Start,
+            body: BodyLength::default(),
+            to_head_request: false,
+            role: std::marker::PhantomData,
+        }
+    }
+
+    /// Says that the message answers a HEAD request, whose response has no body whatever its fields
+    /// say.
+    pub fn answers_head_request(&mut self) {
+        self.to_head_request = true;
+    }
+
+    /// Adds received bytes. Take all events with [`next_event`](Self::next_event) before adding more.
+    pub fn push(&mut self, chunk: Bytes) {
+        self.frames.push(chunk);
+    }
+
+    /// The next event, or none when more bytes are needed. After an error the message is over.
+    pub fn next_event(&mut self) -> Result<Option<Event<R::Head>>, StreamError> {
+        match self.next_frame()? {
+            Some(frame) => self.accept(frame).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// To be called when the bytes have ended: errors unless the message is over.
+    pub fn end(&self) -> Result<(), StreamError> {
+        if self.is_over() { Ok(()) } else { Err(StreamError::Truncated) }
+    }
+
+    /// True after FIN, RESET or an error.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Done | Phase::Failed)
+    }
+
+    /// True after FIN: everything that was sent has arrived.
+    pub fn is_complete(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, StreamError> {
+        if self.phase == Phase::Done && !self.frames.is_at_boundary() {
+            self.phase = Phase::Failed;
+            return Err(StreamError::OutOfOrder);
+        }
+        if self.is_over() {
+            return Ok(None);
+        }
+        self.frames.next_frame().map_err(|error| {
+            self.phase = Phase::Failed;
+            error.into()
+        })
+    }
+
+    pub(crate) fn accept(&mut self, frame: Frame) -> Result<Event<R::Head>, StreamError> {
+        let result = self.try_accept(frame);
+        if result.is_err() {
+            self.phase = Phase::Failed;
+        }
+        result
+    }
+
+    fn try_accept(&mut self, frame: Frame) -> Result<Event<R::Head>, StreamError> {
+        let Frame { frame_type, fin, content } = frame;
+        match (frame_type, self.phase) {
+            (FrameType::Head, Phase::Start) => self.head(content, fin),
+            (FrameType::Data, Phase::Body) => {
+                self.body.add(content.len())?;
+                self.finish_if(fin)?;
+                Ok(Event::Data { data: content, fin })
+            }
+            (FrameType::Trailers, Phase::Body) if fin => {
+                let trailers = Trailers::decode(content)?;
+                self.finish_if(true)?;
+                Ok(Event::Trailers(trailers))
+            }
+            (FrameType::Reset, Phase::Start | Phase::Body) if !fin => {
+                let code: [u8; 2] =
+                    content.as_ref().try_into().map_err(|_| StreamError::OutOfOrder)?;
+                self.phase = Phase::Failed;
+                Ok(Event::Reset(ResetCode::from_u16(u16::from_be_bytes(code))))
+            }
+            _ => Err(StreamError::OutOfOrder),
+        }
+    }
+
+    fn head(&mut self, content: Bytes, fin: bool) -> Result<Event<R::Head>, StreamError> {
+        let head = R::decode(content)?;
+        if R::is_informational(&head) {
+            return if fin {
+                Err(StreamError::OutOfOrder)
+            } else {
+                Ok(Event::Informational(head))
+            };
+        }
+        self.body = R::body_length(&head, self.to_head_request);
+        self.phase = Phase::Body;
+        self.finish_if(fin)?;
+        Ok(Event::Head { head, fin })
+    }
+
+    fn finish_if(&mut self, fin: bool) -> Result<(), StreamError> {
+        if fin {
+            self.body.finish()?;
+            self.phase = Phase::Done;
+        }
+        Ok(())
+    }
+}

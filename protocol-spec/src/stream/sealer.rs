@@ -1,0 +1,139 @@
+use super::{Phase, Request, ResetCode, Response, Role};
+use crate::frame::{FrameSealer, FrameType, MAX_CONTENT_LEN, UsageLimitReached};
+use bytes::BytesMut;
+use std::marker::PhantomData;
+
+/// Why a frame was not sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The session's keys are used up; use a new session.
+    #[error(transparent)]
+    UsageLimitReached(#[from] UsageLimitReached),
+    /// The frame may not come here, for example a body before its head.
+    #[error("frame out of order")]
+    OutOfOrder,
+    /// A head or a trailer section is longer than a frame.
+    #[error("head of more than 65536 bytes")]
+    HeadTooLarge,
+}
+
+/// Seals one message, frame by frame.
+///
+/// Dropping it before FIN leaves a truncated message, which the peer reports as an error; end a
+/// message that cannot be completed with [`reset`](Self::reset).
+pub struct MessageSealer<R> {
+    frames: FrameSealer,
+    phase: Phase,
+    role: PhantomData<fn(R)>,
+}
+
+impl MessageSealer<Request> {
+    /// Appends the head, as encoded by [`head::encode_request`](crate::head::encode_request).
+    pub fn head(
+        &mut self,
+        encoded: &[u8],
+        fin: bool,
+        out: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        self.final_head(encoded, fin, out)
+    }
+}
+
+impl MessageSealer<Response> {
+    /// Appends the final head, as encoded by
+    /// [`head::encode_response`](crate::head::encode_response) with a status of 200 or more.
+    pub fn head(
+        &mut self,
+        encoded: &[u8],
+        fin: bool,
+        out: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        self.final_head(encoded, fin, out)
+    }
+
+    /// Appends the head of an informational response, with a status below 200.
+    pub fn informational(&mut self, encoded: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
+        self.expect(Phase::Start)?;
+        self.seal(FrameType::Head, false, encoded, Phase::Start, out)
+    }
+}
+
+impl<R: Role> MessageSealer<R> {
+    pub(crate) fn new(frames: FrameSealer) -> Self {
+        Self { frames, phase: Phase::Start, role: PhantomData }
+    }
+
+    fn final_head(
+        &mut self,
+        encoded: &[u8],
+        fin: bool,
+        out: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        self.expect(Phase::Start)?;
+        self.seal(FrameType::Head, fin, encoded, after(fin), out)
+    }
+
+    /// Appends bytes of the body, in as many frames as they need. Without `fin`, no bytes give no
+    /// frame.
+    pub fn data(&mut self, data: &[u8], fin: bool, out: &mut BytesMut) -> Result<(), SealError> {
+        self.expect(Phase::Body)?;
+        let mut chunks = data.chunks(MAX_CONTENT_LEN).peekable();
+        while let Some(chunk) = chunks.next() {
+            let last = fin && chunks.peek().is_none();
+            self.seal(FrameType::Data, last, chunk, after(last), out)?;
+        }
+        if fin && data.is_empty() {
+            self.seal(FrameType::Data, true, b"", Phase::Done, out)?;
+        }
+        Ok(())
+    }
+
+    /// Appends the trailer section, as encoded by
+    /// [`head::encode_trailers`](crate::head::encode_trailers), which completes the message.
+    pub fn trailers(&mut self, encoded: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
+        self.expect(Phase::Body)?;
+        self.seal(FrameType::Trailers, true, encoded, Phase::Done, out)
+    }
+
+    /// Ends the message as incomplete. Does nothing if it is over.
+    pub fn reset(&mut self, code: ResetCode, out: &mut BytesMut) -> Result<(), SealError> {
+        if self.is_over() {
+            return Ok(());
+        }
+        self.seal(FrameType::Reset, false, &code.to_u16().to_be_bytes(), Phase::Failed, out)
+    }
+
+    /// True before the (final) head.
+    pub fn is_at_start(&self) -> bool {
+        self.phase == Phase::Start
+    }
+
+    /// True after FIN or RESET.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Done | Phase::Failed)
+    }
+
+    fn expect(&self, phase: Phase) -> Result<(), SealError> {
+        if self.phase == phase { Ok(()) } else { Err(SealError::OutOfOrder) }
+    }
+
+    fn seal(
+        &mut self,
+        frame_type: FrameType,
+        fin: bool,
+        content: &[u8],
+        next: Phase,
+        out: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        if content.len() > MAX_CONTENT_LEN {
+            return Err(SealError::HeadTooLarge);
+        }
+        let sealed = self.frames.seal(frame_type, fin, content, 0, out);
+        self.phase = if sealed.is_ok() { next } else { Phase::Failed };
+        Ok(sealed?)
+    }
+}
+
+fn after(fin: bool) -> Phase {
+    if fin { Phase::Done } else { Phase::Body }
+}

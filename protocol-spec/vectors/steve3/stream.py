@@ -1,0 +1,135 @@
+"""The state machine of one direction of a stream (SPEC.md, Sections 9.3 and 15), receiving end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from . import frames, heads
+from .codec import DecodeError
+from .frames import Frame, Opener, TrafficKey
+from .suites import AuthenticationError
+
+
+class State(Enum):
+    START = "START"
+    BODY = "BODY"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class StreamError(ValueError):
+    """The message is not complete and never will be."""
+
+
+class TruncatedError(StreamError):
+    """The outer body ended before FIN or RESET."""
+
+
+class ResetError(StreamError):
+    def __init__(self, code: int) -> None:
+        super().__init__(f"RESET({code:#06x})")
+        self.code = code
+
+
+@dataclass
+class Message:
+    """What has arrived of a request or response. It is complete only if `complete` says so."""
+
+    interim: list[heads.ResponseHead] = field(default_factory=list)
+    request: heads.RequestHead | None = None
+    response: heads.ResponseHead | None = None
+    body: bytearray = field(default_factory=bytearray)
+    trailers: heads.Fields = field(default_factory=list)
+    complete: bool = False
+
+
+class Receiver:
+    """`is_request` chooses the direction; `bodiless` is set for responses to HEAD, whose content-length means nothing."""
+
+    def __init__(self, traffic: TrafficKey, stream_id: int, is_request: bool, bodiless: bool = False) -> None:
+        self.opener = Opener(traffic, stream_id)
+        self.is_request = is_request
+        self.bodiless = bodiless
+        self.state = State.START
+        self.message = Message()
+        self.frames: list[Frame] = []
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes of the outer body. Any exception is final."""
+        if self.state is State.FAILED:
+            raise StreamError("the stream has failed")
+        self.opener.feed(data)
+        try:
+            while self.state is not State.DONE and (frame := self.opener.next()) is not None:
+                self.frames.append(frame)
+                self._frame(frame)
+            if self.state is State.DONE and self.opener.buffer:
+                raise StreamError("bytes after FIN")
+        except (DecodeError, AuthenticationError, StreamError) as error:
+            self.state = State.FAILED
+            self.message.complete = False
+            if isinstance(error, StreamError):
+                raise
+            raise StreamError(f"{type(error).__name__}: {error}") from error
+
+    def end(self) -> Message:
+        """The outer body has ended."""
+        if self.state is not State.DONE:
+            self.state = State.FAILED
+            raise TruncatedError("no FIN")
+        return self.message
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.code == frames.RESET:
+            raise ResetError(int.from_bytes(frame.content, "big"))
+        if frame.code == frames.HEAD and self.state is State.START:
+            self._head(frame)
+        elif frame.code == frames.DATA and self.state is State.BODY:
+            self.message.body += frame.content
+        elif frame.code == frames.TRAILERS and self.state is State.BODY:
+            self.message.trailers = heads.decode_trailers(frame.content)
+        else:
+            raise StreamError(f"frame of type {frame.code} in state {self.state.value}")
+        if frame.fin:
+            self._check_length()
+            self.state = State.DONE
+            self.message.complete = True
+
+    def _head(self, frame: Frame) -> None:
+        if self.is_request:
+            self.message.request = heads.decode_request(frame.content)
+        else:
+            head = heads.decode_response(frame.content)
+            if head.status < 200:
+                if frame.fin:
+                    raise StreamError("an interim response with FIN")
+                self.message.interim.append(head)
+                return
+            self.message.response = head
+        self.state = State.BODY
+
+    def _check_length(self) -> None:
+        if self.bodiless or (self.message.response is not None and self.message.response.status == 304):
+            return
+        head = self.message.request or self.message.response
+        assert head is not None
+        declared = heads.content_length(head.fields)
+        if declared is not None and declared != len(self.message.body):
+            raise StreamError(f"content-length {declared}, body of {len(self.message.body)} bytes")
+
+
+def seal_message(
+    sealer: frames.Sealer,
+    head: heads.RequestHead | heads.ResponseHead,
+    body: bytes = b"",
+    trailers: heads.Fields | None = None,
+    chunk: int = frames.MAX_CONTENT,
+) -> list[bytes]:
+    """A whole message as sealed frames, FIN on the last."""
+    parts: list[tuple[int, bytes]] = [(frames.HEAD, head.encode())]
+    parts += [(frames.DATA, body[i : i + chunk]) for i in range(0, len(body), chunk)]
+    if trailers is not None:
+        parts.append((frames.TRAILERS, heads.encode_fields(trailers)))
+    last = len(parts) - 1
+    return [sealer.seal(code | (frames.FIN if i == last else 0), content) for i, (code, content) in enumerate(parts)]

@@ -1,0 +1,153 @@
+"""The HTTP application behind the proxy in the live test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+READ_TIMEOUT = 15.0
+
+
+@dataclass
+class Seen:
+    """A request as the app saw it. `complete` is set once its body has ended properly."""
+
+    method: str
+    path: str
+    complete: bool = False
+    body_length: int = 0
+
+
+@dataclass
+class App:
+    server: ThreadingHTTPServer
+    seen: list[Seen] = field(default_factory=list)
+    release: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def port(self) -> int:
+        return int(self.server.server_address[1])
+
+    def count(self, path: str) -> int:
+        return sum(1 for s in self.seen if s.path == path)
+
+    def completed(self, path: str) -> int:
+        return sum(1 for s in self.seen if s.path == path and s.complete)
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class BrokenBody(Exception):
+    """The request's body ended early."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = READ_TIMEOUT
+    app: App
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _exactly(self, count: int) -> bytes:
+        data = self.rfile.read(count)
+        if len(data) != count:
+            raise BrokenBody
+        return data
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
+            return self._exactly(int(self.headers.get("Content-Length") or 0))
+        out = bytearray()
+        while True:
+            line = self.rfile.readline(1024)
+            try:
+                size = int(line.split(b";")[0], 16)
+            except ValueError as error:
+                raise BrokenBody from error
+            if size == 0:
+                while self.rfile.readline(65536) not in (b"\r\n", b"\n", b""):
+                    pass
+                return bytes(out)
+            out += self._exactly(size)
+            self._exactly(2)
+
+    def _answer(self, status: int, body: bytes, content_type: str = "application/json", extra: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in (extra or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self._chunk(b"first\n")
+        self._chunk(b"second\n" if self.app.release.wait(10) else b"not released\n")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _break_off(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"0123456789")
+        self.wfile.flush()
+        self.close_connection = True
+
+    def handle_any(self) -> None:
+        seen = Seen(self.command, self.path)
+        self.app.seen.append(seen)
+        try:
+            body = self._body()
+        except (BrokenBody, OSError):
+            self.close_connection = True
+            return
+        seen.complete, seen.body_length = True, len(body)
+        route = self.path.split("?")[0]
+        if route.startswith("/echo"):
+            self._answer(200, json.dumps(self._describe(body)).encode())
+        elif route == "/stream":
+            self._stream()
+        elif route == "/broken":
+            self._break_off()
+        elif route == "/redirect":
+            self._answer(302, b"", extra={"Location": "/echo", "Steve-Error": "forged", "Connection": "X-Hop", "X-Hop": "1"})
+        else:
+            self._answer(404, b'{"error":"no such route"}')
+
+    def _describe(self, body: bytes) -> dict[str, object]:
+        return {
+            "method": self.command,
+            "path": self.path,
+            "fields": [[name.lower(), value] for name, value in self.headers.items()],
+            "length": len(body),
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "body": body.hex() if len(body) <= 4096 else None,
+        }
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = handle_any
+
+
+def start() -> App:
+    handler = type("AppHandler", (Handler,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    app = App(server)
+    setattr(handler, "app", app)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return app

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Builds crates for wasm32-unknown-unknown, into target/wasm/wasm32-unknown-unknown/release.
+#
+#   scripts/build-wasm.sh [CARGO-ARGUMENT...]      e.g. -p steve-wasm (the default)
+#
+# Uses the Rust toolchain's own wasm32 target where it is installed or can be. Where it cannot,
+# Debian's compiler, which comes with the source of the standard library, builds that as well.
+# Exit code 77: neither is to be had.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/common.sh
+
+triple=wasm32-unknown-unknown
+wasm_target=$target/wasm
+
+toolchain_has_target() {
+    [[ -d $(rustc --print target-libdir --target $triple 2>/dev/null) ]]
+}
+
+debian_has_source() {
+    [[ -x /usr/bin/cargo && -x /usr/bin/rustc ]] || return 1
+    [[ -f $(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml ]]
+}
+
+# The linker of the installed toolchain serves either compiler.
+wasm_linker() {
+    local host lld
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    lld=$(rustc --print sysroot)/lib/rustlib/$host/bin/rust-lld
+    if [[ -x $lld ]]; then say "$lld"; else command -v wasm-ld; fi
+}
+
+build_with_toolchain() {
+    say "compiler: $(rustc --version)"
+    cargo build $locked --release --target $triple --target-dir "$wasm_target" "$@"
+}
+
+build_with_debian() {
+    local linker
+    linker=$(wasm_linker) || skip "no wasm linker: install the package lld"
+    say "compiler: Debian's $(/usr/bin/rustc --version), with the standard library from source"
+    RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker \
+        /usr/bin/cargo build $locked -Zbuild-std=std,panic_abort \
+        --release --target $triple --target-dir "$wasm_target" "$@"
+}
+
+[[ $# -gt 0 ]] || set -- -p steve-wasm
+
+if toolchain_has_target; then
+    build_with_toolchain "$@"
+elif debian_has_source; then
+    build_with_debian "$@"
+elif have rustup && timeout 120 rustup target add $triple >/dev/null 2>&1 && toolchain_has_target; then
+    build_with_toolchain "$@"
+elif apt_install rustc-web cargo-web rust-web-src && debian_has_source; then
+    build_with_debian "$@"
+else
+    skip "no compiler for $triple: run \`rustup target add $triple\`"
+fi

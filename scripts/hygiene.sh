@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Looks through all files of the repository for what must not be in it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/common.sh
+
+max_lines=500
+# Rust files that may say `unsafe`, one a line.
+unsafe_allowed=()
+
+git rev-parse --is-inside-work-tree >/dev/null 2>&1 || skip "not a git checkout"
+
+bad=0
+
+# report WHAT COMMAND...: what the command prints is what is wrong. A command that fails ends it all.
+report() {
+    local found
+    found=$("${@:2}")
+    [[ -n $found ]] || return 0
+    printf '%s:\n%s\n\n' "$1" "$(sed 's/^/    /' <<<"$found" | cut -c1-160)"
+    bad=1
+}
+
+# Tracked and new files alike: a finding shows before the commit.
+search() {
+    git grep --untracked -nIE "$@" || [[ $? -eq 1 ]]
+}
+
+files() {
+    git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
+        [[ ! -f $file ]] || say "$file"
+    done
+}
+
+private_keys() {
+    search -e '-----BEGIN [A-Z ]*PRIVATE KEY-----' -- .
+    files '*.key' '*.p12' '*.pfx' '*.jks'
+}
+
+long_files() {
+    files '*.rs' '*.ts' | while read -r file; do
+        lines=$(wc -l <"$file")
+        [[ $lines -le $max_lines ]] || say "$file: $lines"
+    done
+}
+
+# Code, not prose: "unsafe methods" is what HTTP calls POST.
+unsafe_code() {
+    local found
+    found=$(search '\bunsafe([[:space:]]*\{|[[:space:]]+(fn|impl|trait|extern)\b|\()' -- \
+        '*.rs' "${unsafe_allowed[@]/#/:!}")
+    grep -vE '^[^:]+:[0-9]+:[[:space:]]*//' <<<"$found" || true
+}
+
+# The patterns are written so that they do not match themselves.
+report "paths of one machine" search '(^|[^[:alnum:]_.-])/(home|root|Users|work)/' -- . ':!*.lock'
+report "private keys" private_keys
+report "unfinished" search '\b(T[O]DO|FIXM[E])\b|\b(todo|unimplemented)[!]' -- . ':!*.lock'
+report "files over $max_lines lines" long_files
+report "unsafe code" unsafe_code
+
+exit "$bad"
