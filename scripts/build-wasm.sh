@@ -3,9 +3,9 @@
 #
 #   scripts/build-wasm.sh [CARGO-ARGUMENT...]      e.g. -p steve-wasm (the default)
 #
-# Uses the Rust toolchain's own wasm32 target where it is installed or can be. Where it cannot,
-# Debian's compiler, which comes with the source of the standard library, builds that as well.
-# Exit code 77: neither is to be had.
+# Uses the Rust toolchain's own wasm32 target where it is installed. Otherwise Debian's compiler,
+# which comes with the source of the standard library, builds that as well.
+# Exit code 77: neither is to be had. Nothing here changes the Rust toolchain.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
@@ -50,8 +50,6 @@ if toolchain_has_target; then
     build_with_toolchain "$@"
 elif debian_has_source; then
     build_with_debian "$@"
-elif have rustup && timeout 120 rustup target add $triple >/dev/null 2>&1 && toolchain_has_target; then
-    build_with_toolchain "$@"
 elif apt_install rustc-web cargo-web rust-web-src && debian_has_source; then
     build_with_debian "$@"
 else

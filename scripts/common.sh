@@ -58,16 +58,20 @@ apt_install() {
 # or when this shell is told to stop. The command gets no stdin.
 bounded() {
     local child rc=0
-    set -m
+    set -m # a process group of its own
     timeout -k 10 "$@" </dev/null &
     child=$!
     set +m
-    # shellcheck disable=SC2064
-    trap "kill $child 2>/dev/null; wait $child; kill -KILL -- -$child 2>/dev/null; exit 130" INT TERM
+    trap 'kill "$child" || true; wait "$child" || true; kill_rest "$child"; exit 130' INT TERM
     wait "$child" || rc=$?
     trap - INT TERM
-    kill -KILL -- "-$child" 2>/dev/null || true # what is left of its process group
+    kill_rest "$child"
     return "$rc"
+}
+
+# kill_rest PID: what is still there of its process group
+kill_rest() {
+    kill -KILL -- "-$1" 2>/dev/null || true
 }
 
 # python_env REQUIREMENTS: sets `python` to the interpreter of a cached environment that has them.

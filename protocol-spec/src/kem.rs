@@ -96,7 +96,7 @@ fn setup_send<K: HpkeKem>(
 ) -> Result<(Vec<u8>, AeadCtxS<ExportOnlyAead, HkdfSha256, K>), KemError> {
     let public_key = K::PublicKey::from_bytes(public_key).map_err(|_| KemError)?;
     let (enc, context) =
-        setup_sender_with_rng(&OpModeS::Base, &public_key, info, rng).map_err(|_| KemError)?;
+        setup_sender_with_rng::<_, _, K>(&OpModeS::Base, &public_key, info, rng).map_err(|_| KemError)?;
     Ok((enc.to_bytes().to_vec(), context))
 }
 

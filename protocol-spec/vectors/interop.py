@@ -39,7 +39,7 @@ def running_proxy(path: Path, app_port: int, work: Path) -> Iterator[tuple[Outer
     """Yields the outer client and the SHA-256 of the development root."""
     port, root = free_port(), work / "root.pem"
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("STEVE_")},
         "STEVE_LISTEN_ADDR": f"127.0.0.1:{port}",
         "STEVE_APP_UPSTREAM": f"http://127.0.0.1:{app_port}",
     }
@@ -100,13 +100,17 @@ def run_case(name: str, case: Callable[[], None]) -> bool:
     return True
 
 
+def on_alarm(number: int, frame: object) -> None:
+    raise TimeoutError(f"no end within {TOTAL_LIMIT} s")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--proxy", type=Path, required=True, help="the proxy binary")
     parser.add_argument("--only", help="run only the cases whose name contains this")
     arguments = parser.parse_args()
-    if hasattr(signal, "alarm"):
-        signal.alarm(TOTAL_LIMIT)
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.alarm(TOTAL_LIMIT)
 
     passed = failed = 0
     app = testapp.start()

@@ -25,7 +25,7 @@ impl Key {
         let (out_content, out_rest) = out.split_at_mut(content.len());
         self.0
             .seal_out_of_place_scatter(
-                (*nonce).into(),
+                nonce.into(),
                 Aad::from(aad),
                 content,
                 out_content,
@@ -43,7 +43,7 @@ impl Key {
         tag: &[u8; TAG_LEN],
     ) -> Result<(), OpenError> {
         self.0
-            .open_in_place_separate_tag((*nonce).into(), Aad::from(aad), tag, data, 0..)
+            .open_in_place_separate_tag(nonce.into(), Aad::from(aad), tag, data)
             .map(|_| ())
             .map_err(|_| OpenError)
     }
@@ -57,7 +57,7 @@ impl Key {
         out: &mut [u8],
     ) -> Result<(), OpenError> {
         self.0
-            .open_separate_gather((*nonce).into(), Aad::from(aad), ciphertext, tag, out)
+            .open_separate_gather(nonce.into(), Aad::from(aad), ciphertext, tag, out)
             .map_err(|_| OpenError)
     }
 }

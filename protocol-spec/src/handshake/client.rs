@@ -2,6 +2,7 @@ use super::messages::{ClientHello, EarlyAnswer, ServerHello};
 use crate::codec::DecodeError;
 use crate::evidence::VerifiedEnclave;
 use crate::kem::{self, Exporter, KemError, KeyPair};
+use crate::key_config::KeyConfig;
 use crate::schedule::{self, Hash, SessionSecrets};
 use crate::session::ClientSession;
 use crate::suite::Suite;
@@ -65,7 +66,15 @@ impl ClientHandshake {
         if now_ms >= enclave.valid_until_ms() {
             return Err(HandshakeError::EvidenceExpired);
         }
-        let config = enclave.key_config();
+        Self::begin(enclave.key_config(), allowed, rng)
+    }
+
+    /// Private: nothing outside this crate can start with keys that no evidence vouches for.
+    pub(super) fn begin(
+        config: &KeyConfig,
+        allowed: &[Suite],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Vec<u8>), HandshakeError> {
         let entry = allowed
             .iter()
             .find_map(|suite| config.key(*suite))

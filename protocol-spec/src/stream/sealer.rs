@@ -1,4 +1,4 @@
-use super::{Phase, Request, ResetCode, Response, Role};
+use super::{Phase, ResetCode, Response, Role};
 use crate::frame::{FrameSealer, FrameType, MAX_CONTENT_LEN, UsageLimitReached};
 use bytes::BytesMut;
 use std::marker::PhantomData;
@@ -27,30 +27,7 @@ pub struct MessageSealer<R> {
     role: PhantomData<fn(R)>,
 }
 
-impl MessageSealer<Request> {
-    /// Appends the head, as encoded by [`head::encode_request`](crate::head::encode_request).
-    pub fn head(
-        &mut self,
-        encoded: &[u8],
-        fin: bool,
-        out: &mut BytesMut,
-    ) -> Result<(), SealError> {
-        self.final_head(encoded, fin, out)
-    }
-}
-
 impl MessageSealer<Response> {
-    /// Appends the final head, as encoded by
-    /// [`head::encode_response`](crate::head::encode_response) with a status of 200 or more.
-    pub fn head(
-        &mut self,
-        encoded: &[u8],
-        fin: bool,
-        out: &mut BytesMut,
-    ) -> Result<(), SealError> {
-        self.final_head(encoded, fin, out)
-    }
-
     /// Appends the head of an informational response, with a status below 200.
     pub fn informational(&mut self, encoded: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
         self.expect(Phase::Start)?;
@@ -63,12 +40,10 @@ impl<R: Role> MessageSealer<R> {
         Self { frames, phase: Phase::Start, role: PhantomData }
     }
 
-    fn final_head(
-        &mut self,
-        encoded: &[u8],
-        fin: bool,
-        out: &mut BytesMut,
-    ) -> Result<(), SealError> {
+    /// Appends the (final) head, as encoded by
+    /// [`head::encode_request`](crate::head::encode_request) or
+    /// [`head::encode_response`](crate::head::encode_response).
+    pub fn head(&mut self, encoded: &[u8], fin: bool, out: &mut BytesMut) -> Result<(), SealError> {
         self.expect(Phase::Start)?;
         self.seal(FrameType::Head, fin, encoded, after(fin), out)
     }

@@ -94,7 +94,7 @@ def _item(r: Reader, depth: int) -> Any:
     if major == 4:
         return _elements(r, info, depth - 1, 1)
     flat = _elements(r, info, depth - 1, 2)
-    return Map(zip(flat[0::2], flat[1::2]))
+    return Map(zip(flat[0::2], flat[1::2], strict=True))
 
 
 def _elements(r: Reader, info: int, depth: int, per_entry: int) -> list[Any]:

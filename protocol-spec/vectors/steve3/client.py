@@ -55,6 +55,9 @@ class Outer:
             connection.request(method, path, body, {**(fields or {}), **extra}, encode_chunked=chunked)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the proxy may have answered before it read everything
+        except BaseException:
+            connection.close()
+            raise
         return connection, connection.getresponse()
 
     def call(

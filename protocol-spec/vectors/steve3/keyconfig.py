@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .codec import DecodeError, Reader, opaque, uint
 from .kdf import sha256
@@ -64,7 +65,7 @@ class KeyConfig:
             raise DecodeError("no key entry")
         if self.epoch < 1:
             raise DecodeError("epochs start at 1")
-        if any(a.suite >= b.suite for a, b in zip(self.keys, self.keys[1:])):
+        if any(a.suite >= b.suite for a, b in pairwise(self.keys)):
             raise DecodeError("suites are not strictly ascending")
         by_id: dict[bytes, bytes] = {}
         for e in self.keys:

@@ -144,10 +144,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def start() -> App:
-    handler = type("AppHandler", (Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    app = App(server)
-    setattr(handler, "app", app)
+    app = Handler.app = App(server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return app

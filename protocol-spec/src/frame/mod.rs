@@ -95,6 +95,13 @@ impl Direction {
 pub struct FrameSealer(Direction);
 
 impl FrameSealer {
+    /// A sealer outside a session, for benches and test vectors: usage limits are its own, and
+    /// nothing keeps the caller from using a key and a stream id twice.
+    #[cfg(feature = "dangerous-dev-attester")]
+    pub fn dangerous_standalone(suite: Suite, traffic: &TrafficKey, stream_id: u64) -> Self {
+        Self::new(suite, traffic, stream_id, Arc::default())
+    }
+
     pub(crate) fn new(
         suite: Suite,
         traffic: &TrafficKey,
@@ -151,6 +158,12 @@ pub struct FrameOpener {
 }
 
 impl FrameOpener {
+    /// An opener outside a session, for benches and test vectors.
+    #[cfg(feature = "dangerous-dev-attester")]
+    pub fn dangerous_standalone(suite: Suite, traffic: &TrafficKey, stream_id: u64) -> Self {
+        Self::new(suite, traffic, stream_id, Arc::default())
+    }
+
     pub(crate) fn new(
         suite: Suite,
         traffic: &TrafficKey,
@@ -286,3 +299,6 @@ fn parse(mut plaintext: BytesMut) -> Result<Frame, FrameError> {
     plaintext.truncate(end);
     Ok(Frame { frame_type, fin: type_byte & FIN != 0, content: plaintext.freeze() })
 }
+
+#[cfg(test)]
+mod tests;

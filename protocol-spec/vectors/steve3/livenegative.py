@@ -1,0 +1,358 @@
+"""The cases of the live test: what has to be refused, cut off or reported."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from . import client, handshake
+from .client import BASE, STREAM, OuterError, OuterResponse, Session
+from .codec import Reader, uint
+from .frames import DATA, HEAD, Sealer
+from .handshake import HandshakeError
+from .heads import RequestHead
+from .livecases import Context, case, echoed, expect, expect_in, field_of, fresh_path, get, status_of
+from .stream import Receiver, ResetError, seal_message
+
+APP_FAILED, PROTOCOL_ERROR, TRUNCATED = 0x0201, 0x0203, 0x0205
+
+
+def expect_refused(answer: OuterResponse, status: int = 422, code: str | None = "unrecognized") -> None:
+    expect("outer status", status, answer.status)
+    if code is not None:
+        expect("outer body", {"error": code}, json.loads(answer.body))
+        expect("content-type", "application/json", answer.fields.get("content-type", "").split(";")[0])
+    expect("cache-control", "no-store", answer.fields.get("cache-control"))
+
+
+def expect_reset(action: Callable[[], object], *codes: int) -> None:
+    try:
+        got = action()
+    except ResetError as error:
+        if codes:
+            expect_in("RESET code", codes, error.code)
+        return
+    raise AssertionError(f"expected RESET, got {got!r}")
+
+
+def flipped(data: bytes, index: int = -1) -> bytes:
+    out = bytearray(data)
+    out[index] ^= 0x01
+    return bytes(out)
+
+
+@case("tampered first frame: 422, and the stream id stays unused")
+def tampered_first(ctx: Context) -> None:
+    session, path = ctx.session(), fresh_path()
+    parts = session.sealed(1, get(path))
+    body = b"".join(parts)
+    for index in (-1, len(parts[0]) + 4, len(body) // 2):
+        expect_refused(ctx.outer.post_stream(flipped(body, index)))
+    expect("requests at the app", 0, ctx.app.count(path))
+    echoed(session.exchange(1, parts))
+
+
+@case("tampered later frame: RESET protocol-error, request not complete")
+def tampered_later(ctx: Context) -> None:
+    session, path = ctx.session(), fresh_path()
+    for data in ([0, 1, 2], [0, 1, 3, 2], [0, 1, 2, 2, 3]):
+        stream_id = session.next_id()
+        parts = session.sealed(stream_id, get(path, b"POST"), bytes(30), chunk=10)  # open, HEAD, DATA, DATA, DATA
+        if data == [0, 1, 2]:
+            chosen = [*parts[:3], flipped(parts[3]), *parts[4:]]
+        else:
+            chosen = [parts[i] for i in data] + parts[4:]
+        expect_reset(lambda: session.exchange(stream_id, chosen), PROTOCOL_ERROR)
+    expect("complete requests", 0, ctx.app.completed(path))
+
+
+@case("illegal frame sequences: RESET protocol-error")
+def illegal_sequences(ctx: Context) -> None:
+    session = ctx.session(0x0004)
+    head = get("/echo", b"POST").encode()
+    for frames in (
+        [(2, b"x"), (0x82, b"")],
+        [(1, head), (1, head), (0x82, b"")],
+        [(1, head), (3, b"\x00")],
+        [(1, head), (0x84, b"\x02\x02")],
+        [(1, head), (5, b""), (0x82, b"")],
+        [(1, head), (0x82, b""), (0x82, b"")],
+    ):
+        stream_id = session.next_id()
+        sealer = session.sealer(stream_id)
+        parts = [session.open_stream(stream_id), *(sealer.seal(t, c) for t, c in frames)]
+        if frames[-1] == frames[-2]:  # after FIN the request has been handed over; the answer may come
+            try:
+                expect_in("status", (200, 400), status_of(session.exchange(stream_id, parts)))
+            except ResetError as error:
+                expect("code", PROTOCOL_ERROR, error.code)
+        else:
+            expect_reset(lambda: session.exchange(stream_id, parts), PROTOCOL_ERROR)
+
+
+@case("replayed stream id: 422, and the app gets the request once")
+def replayed(ctx: Context) -> None:
+    session, path = ctx.session(), fresh_path()
+    parts = session.sealed(1, get(path))
+    echoed(session.exchange(1, parts))
+    for _ in range(3):
+        expect_refused(ctx.outer.post_stream(b"".join(parts)))
+    other = session.sealed(1, get(path + "/other"))
+    expect_refused(ctx.outer.post_stream(b"".join(other)))
+    expect("requests at the app", 1, ctx.app.count(path) + ctx.app.count(path + "/other"))
+
+
+@case("stream id far below the largest: 422")
+def stale(ctx: Context) -> None:
+    session = ctx.session()
+    high = 1 << 40
+    echoed(session.exchange(high, session.sealed(high, get("/echo"))))
+    expect_refused(ctx.outer.post_stream(b"".join(session.sealed(5, get("/echo")))))
+
+
+@case("unknown session: 422")
+def unknown_session(ctx: Context) -> None:
+    session = ctx.session()
+    body = bytearray(b"".join(session.sealed(1, get("/echo"))))
+    body[1:17] = secrets.token_bytes(16)
+    expect_refused(ctx.outer.post_stream(bytes(body)))
+
+
+@case("unknown key id, suite of another entry, invalid enc: 422")
+def unknown_key(ctx: Context) -> None:
+    config = ctx.enclave.key_config
+    entry = config.entry(0x0001)
+    hello = handshake.Client(entry, ctx.enclave.key_config_hash).hello
+    expect_refused(ctx.outer.post_stream(replace(hello, key_id=secrets.token_bytes(8)).encode()))
+    expect_refused(ctx.outer.post_stream(replace(hello, enc=bytes(32)).encode()))
+    expect_refused(ctx.outer.post_stream(replace(hello, epk=bytes(32)).encode()))
+    if config.entry(0x0002).key_id != entry.key_id:
+        expect_refused(ctx.outer.post_stream(replace(hello, key_id=config.entry(0x0002).key_id).encode()))
+    hybrid = handshake.Client(config.entry(0x0002), ctx.enclave.key_config_hash).hello
+    expect_refused(ctx.outer.post_stream(replace(hybrid, epk=b"\xff" * 1216).encode()))
+
+
+@case("changed ClientHello: the client notices")
+def changed_hello(ctx: Context) -> None:
+    for suite in (0x0001, 0x0002):
+        for field in ("epk", "enc"):
+            c = handshake.Client(ctx.enclave.key_config.entry(suite), ctx.enclave.key_config_hash)
+            epk, enc = c.hello.epk, c.hello.enc
+            changed = replace(c.hello, epk=flipped(epk, 0)) if field == "epk" else replace(c.hello, enc=flipped(enc, 0))
+            answer = ctx.outer.post_stream(changed.encode())
+            if answer.status != 200:
+                expect_refused(answer)
+                continue
+            try:
+                c.finish(Reader(answer.body))
+            except HandshakeError:
+                continue
+            raise AssertionError(f"changed {field} went unnoticed")
+
+
+@case("malformed plain parts: 400")
+def malformed(ctx: Context) -> None:
+    session = ctx.session(0x0001)
+    hello = handshake.Client(ctx.enclave.key_config.entry(0x0001), ctx.enclave.key_config_hash).hello.encode()
+    frames = b"".join(session.sealed(1, get("/echo"))[1:])
+    session_id = session.server.session_id
+    for what, body in {
+        "empty body": b"",
+        "kind 0": b"\x00" + hello[1:],
+        "kind 3": b"\x03" + hello[1:],
+        "kind 9": b"\x09" + session_id + uint(1, 8) + frames,
+        "version 4": hello[:2] + b"\x04" + hello[3:],
+        "suite 0x9999": hello[:3] + b"\x99\x99" + hello[5:],
+        "early_data 2": hello[:5] + b"\x02" + hello[6:],
+        "short ClientHello": hello[:-1],
+        "bytes after a ClientHello without early data": hello + b"\x00",
+        "short StreamOpen": session.open_stream(1)[:-1],
+        "stream id 0": session.open_stream(0) + frames,
+        "stream id 2^62": session.open_stream(1 << 62) + frames,
+    }.items():
+        answer = ctx.outer.post_stream(body)
+        try:
+            expect_refused(answer, 400, "malformed")
+        except AssertionError as error:
+            raise AssertionError(f"{what}: {error}") from error
+    for challenge in (b"", bytes(31), bytes(33)):
+        expect_refused(ctx.outer.call("POST", client.EVIDENCE, challenge), 400, "malformed")
+
+
+@case("first frame of an impossible length, or none: refused outside the channel")
+def bad_lengths(ctx: Context) -> None:
+    session, path = ctx.session(), fresh_path()
+    for tail in (uint(16, 4) + bytes(16), uint(65554, 4) + bytes(65554), uint(2**32 - 1, 4) + bytes(100), b"", bytes(3)):
+        answer = ctx.outer.post_stream(session.open_stream(1) + tail)
+        expect_in("outer status", (400, 408, 422), answer.status)
+    echoed(session.exchange(1, session.sealed(1, get(path))))
+
+
+def early_hello(ctx: Context, suite: int, path: str) -> tuple[handshake.Client, bytes]:
+    c = handshake.Client(ctx.enclave.key_config.entry(suite), ctx.enclave.key_config_hash, handshake.EARLY_OFFERED)
+    frames = seal_message(Sealer(c.secrets.early, 0), get(path))
+    return c, c.hello.encode() + b"".join(frames)
+
+
+@case("early data: accepted or rejected, authentically, executed at most once")
+def early_data(ctx: Context) -> None:
+    for suite in (0x0002, 0x0003):
+        path = fresh_path()
+        c, body = early_hello(ctx, suite, path)
+        for attempt in range(3):
+            answer = ctx.outer.post_stream(body)
+            expect("outer status", 200, answer.status)
+            r = Reader(answer.body)
+            server, keys = c.finish(r)  # raises unless the answer is authentic and 1 or 2
+            if server.early_data == handshake.EARLY_ACCEPTED:
+                expect("attempt that is accepted", 0, attempt)
+                receiver = Receiver(keys.s2c, 0, is_request=False)
+                receiver.feed(r.rest())
+                expect("path", path, echoed(receiver.end())["path"])
+                executed = 1
+            else:
+                r.end()
+                executed = 0 if attempt == 0 else executed
+            expect("requests at the app", executed, ctx.app.count(path))
+            session = Session(ctx.outer, server, keys)
+            echoed(session.request(get("/echo")))
+
+
+@case("early data that does not authenticate: never dispatched")
+def early_tampered(ctx: Context) -> None:
+    path = fresh_path()
+    c, body = early_hello(ctx, 0x0002, path)
+    answer = ctx.outer.post_stream(flipped(body))
+    if answer.status == 200:
+        r = Reader(answer.body)
+        server, _ = c.finish(r)
+        expect("early_data", handshake.EARLY_REJECTED, server.early_data)
+    else:
+        expect_refused(answer)
+    expect("requests at the app", 0, ctx.app.count(path))
+
+
+@case("truncated request: never complete at the app, answered with RESET")
+def truncated(ctx: Context) -> None:
+    session = ctx.session()
+    for what, method, fields, body in (
+        ("no content-length", b"POST", [], bytes(1000)),
+        ("whole body of a declared length, but no FIN", b"POST", [(b"content-length", b"1000")], bytes(1000)),
+        ("part of a declared length", b"POST", [(b"content-length", b"1000")], bytes(500)),
+        ("HEAD without FIN", b"GET", [], b""),
+    ):
+        path, stream_id = fresh_path(), session.next_id()
+        sealer = session.sealer(stream_id)
+        parts = [session.open_stream(stream_id), sealer.seal(HEAD, get(path, method, fields).encode())]
+        if body:
+            parts.append(sealer.seal(DATA, body))
+        expect_reset(lambda: session.exchange(stream_id, parts), TRUNCATED, PROTOCOL_ERROR)
+        expect(f"complete requests ({what})", 0, ctx.app.completed(path))
+
+
+@case("outer connection lost in the middle of a request: never complete at the app")
+def connection_lost(ctx: Context) -> None:
+    session, path = ctx.session(), fresh_path()
+    parts = session.sealed(1, get(path, b"POST", [(b"content-length", b"2000")]), bytes(2000), chunk=1000)
+
+    def broken() -> Iterator[bytes]:
+        yield from parts[:3]
+        deadline = time.monotonic() + 2
+        while not ctx.app.count(path) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        raise ConnectionAbortedError("given up on purpose")
+
+    try:
+        ctx.outer.start("POST", STREAM, broken())
+    except ConnectionAbortedError:
+        pass
+    time.sleep(0.5)
+    expect("complete requests", 0, ctx.app.completed(path))
+
+
+@case("content-length that does not match the body: refused")
+def wrong_length(ctx: Context) -> None:
+    session = ctx.session()
+    for declared in (b"5", b"500"):
+        path = fresh_path()
+        try:
+            message = session.request(get(path, b"POST", [(b"content-length", declared)]), bytes(100))
+            expect("status", 400, status_of(message))
+        except ResetError as error:
+            expect("code", PROTOCOL_ERROR, error.code)
+        expect("complete requests", 0, ctx.app.completed(path))
+
+
+@case("malformed heads: 400 or RESET protocol-error, not dispatched")
+def malformed_heads(ctx: Context) -> None:
+    session = ctx.session()
+    good = get("/echo/malformed")
+    bad: list[RequestHead] = [
+        replace(good, method=b"GE T"), replace(good, scheme=b"ftp"), replace(good, authority=b""),
+        replace(good, authority=b"user@host"), replace(good, path=b"echo"), replace(good, path=b"/echo/malformed#x"),
+        replace(good, path=b"/echo malformed"), replace(good, path=b"*"), replace(good, path=b"/echo/malformed\r\nx: y"),
+        replace(good, fields=[(b"Upper", b"x")]), replace(good, fields=[(b"", b"x")]),
+        replace(good, fields=[(b"x", b"a\r\nb: c")]), replace(good, fields=[(b"x", b" a")]),
+        replace(good, fields=[(b"host", b"other.example")]), replace(good, fields=[(b"content-length", b"+0")]),
+        replace(good, fields=[(b"content-length", b"0"), (b"content-length", b"0")]),
+        replace(good, fields=[(b"x", b"")] * 257),
+    ]  # fmt: skip
+    before = len(ctx.app.seen)
+    for head in bad:
+        try:
+            message = session.request(head)
+        except ResetError as error:
+            expect(f"code for {head}", PROTOCOL_ERROR, error.code)
+        else:
+            expect(f"status for {head}", 400, status_of(message))
+            expect("steve-error", [b"malformed_request"], field_of(message, b"steve-error"))
+    expect("requests at the app", 0, len(ctx.app.seen) - before)
+
+
+@case("CONNECT: 501 in the channel; head too large: 431 in the channel")
+def reserved(ctx: Context) -> None:
+    session = ctx.session()
+    message = session.request(get("/", b"CONNECT"))
+    expect("status", 501, status_of(message))
+    expect("steve-error", [b"not_implemented"], field_of(message, b"steve-error"))
+    limit = session.server.max_head_size
+    if limit < 65000:
+        message = session.request(get("/echo", fields=[(b"x", b"a" * limit)]))
+        expect("status", 431, status_of(message))
+        expect("steve-error", [b"head_too_large"], field_of(message, b"steve-error"))
+
+
+@case("outside the protocol: 403, 404, 405, 501")
+def outside(ctx: Context) -> None:
+    before = len(ctx.app.seen)
+    for method, path in (("GET", "/"), ("GET", "/echo"), ("POST", "/echo"), ("GET", "/.well-known/steve")):
+        expect_refused(ctx.outer.call(method, path), 403, "e2e_required")
+    expect_refused(ctx.outer.call("GET", BASE + "nothing"), 404, "not_found")
+    answer = ctx.outer.call("GET", STREAM)
+    expect_refused(answer, 405, "method_not_allowed")
+    expect("allow", True, "POST" in answer.fields.get("allow", ""))
+    expect_refused(ctx.outer.call("GET", BASE + "v3/tunnel"), 501, "not_implemented")
+    expect("requests at the app", 0, len(ctx.app.seen) - before)
+
+
+@case("app breaks off: RESET app-failed")
+def app_broken(ctx: Context) -> None:
+    expect_reset(lambda: ctx.session().request(get("/broken")), APP_FAILED)
+
+
+@case("app down: 502 app_unreachable in the channel", last=True)
+def app_down(ctx: Context) -> None:
+    session = ctx.session()
+    ctx.app.stop()
+    for method, body in ((b"GET", b""), (b"POST", bytes(5000))):
+        try:
+            message = session.request(get("/echo", method), body)
+        except OuterError as error:
+            raise AssertionError(f"answered outside the channel: {error}") from error
+        expect("status", 502, status_of(message))
+        expect("steve-error", [b"app_unreachable"], field_of(message, b"steve-error"))
+        expect("body", {"error": "app_unreachable"}, json.loads(message.body))
+
