@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds crates for wasm32-unknown-unknown, into target/wasm/wasm32-unknown-unknown/release.
-#
-#   scripts/build-wasm.sh [CARGO-ARGUMENT...]      e.g. -p steve-wasm (the default)
+# Builds steve-protocol and steve-wasm for wasm32-unknown-unknown; the result is
+# target/wasm/wasm32-unknown-unknown/release/steve_wasm.wasm. Both in one command, and the same
+# for tests and the npm package: other choices of crates compile the standard library anew.
 #
 # Uses the Rust toolchain's own wasm32 target where it is installed. Otherwise Debian's compiler,
 # which comes with the source of the standard library, builds that as well.
@@ -11,7 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
 
 triple=wasm32-unknown-unknown
-wasm_target=$target/wasm
+# shellcheck disable=SC2206 # nothing or one word
+build=(build $locked --release --target "$triple" --target-dir "$target/wasm"
+    -p steve-protocol -p steve-wasm --no-default-features)
 
 toolchain_has_target() {
     [[ -d $(rustc --print target-libdir --target $triple 2>/dev/null) ]]
@@ -32,7 +34,7 @@ wasm_linker() {
 
 build_with_toolchain() {
     say "compiler: $(rustc --version)"
-    cargo build $locked --release --target $triple --target-dir "$wasm_target" "$@"
+    cargo "${build[@]}"
 }
 
 build_with_debian() {
@@ -40,18 +42,15 @@ build_with_debian() {
     linker=$(wasm_linker) || skip "no wasm linker: install the package lld"
     say "compiler: Debian's $(/usr/bin/rustc --version), with the standard library from source"
     RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker \
-        /usr/bin/cargo build $locked -Zbuild-std=std,panic_abort \
-        --release --target $triple --target-dir "$wasm_target" "$@"
+        /usr/bin/cargo "${build[@]}" -Zbuild-std=std,panic_abort
 }
 
-[[ $# -gt 0 ]] || set -- -p steve-wasm
-
 if toolchain_has_target; then
-    build_with_toolchain "$@"
+    build_with_toolchain
 elif debian_has_source; then
-    build_with_debian "$@"
+    build_with_debian
 elif apt_install rustc-web cargo-web rust-web-src && debian_has_source; then
-    build_with_debian "$@"
+    build_with_debian
 else
     skip "no compiler for $triple: run \`rustup target add $triple\`"
 fi

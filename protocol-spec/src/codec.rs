@@ -66,6 +66,10 @@ impl<'a> Reader<'a> {
         self.bytes(len)
     }
 
+    pub(crate) fn remaining(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

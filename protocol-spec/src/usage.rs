@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 /// Bytes of frames per session and direction.
 pub const MAX_BYTES: u64 = 1 << 38;
 /// Frames that failed to authenticate, per session and direction.
-pub const MAX_FAILURES: u32 = 1 << 20;
+pub(crate) const MAX_FAILURES: u32 = 1 << 20;
 
 /// Counts what one traffic key has been used for.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 const WORDS: usize = 16;
 
 /// Ids below the largest one seen that are still told apart.
-pub const WINDOW: u64 = WORDS as u64 * 64;
+pub(crate) const WINDOW: u64 = WORDS as u64 * 64;
 
 /// Which stream ids have been used. 0 counts as used from the start: it belongs to the ClientHello.
 #[derive(Default)]

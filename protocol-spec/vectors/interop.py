@@ -94,7 +94,7 @@ def run_case(name: str, case: Callable[[], None]) -> bool:
         failure.append(TimeoutError(f"no result within {CASE_LIMIT:.0f} s"))
     if failure:
         error = failure[0]
-        print(f"FAIL  {name}: {type(error).__name__}: {error}", flush=True)
+        print(f"FAIL  {name}: {type(error).__name__}: {str(error)[:600]}", flush=True)
         return False
     print(f"ok    {name}", flush=True)
     return True

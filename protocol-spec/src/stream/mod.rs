@@ -57,7 +57,7 @@ impl Role for Response {
     }
 
     fn is_informational(head: &ResponseHead) -> bool {
-        head.status < 200
+        head.status() < 200
     }
 
     fn body_length(head: &ResponseHead, to_head_request: bool) -> BodyLength {

@@ -126,7 +126,9 @@ class Session:
             connection.close()
 
 
-def receive(response: http.client.HTTPResponse, receiver: Receiver, on_progress: Callable[[Message], None] | None = None) -> Message:
+def receive(
+    response: http.client.HTTPResponse, receiver: Receiver, on_progress: Callable[[Message], None] | None = None
+) -> Message:
     while True:
         try:
             data = response.read1(65536)

@@ -10,8 +10,8 @@ from . import frames, hpke
 from .codec import DecodeError, Reader, uint
 from .frames import TrafficKey
 from .kdf import hkdf_expand, hkdf_extract, sha256
-from .keyconfig import VERSION, KeyEntry
 from .kem import KemError
+from .keyconfig import VERSION, KeyEntry
 from .suites import SUITES, Suite
 
 EARLY_NONE, EARLY_OFFERED = 0, 1

@@ -18,7 +18,7 @@ from .client import BASE, Outer, Session
 from .document import parse_document, parse_sign1
 from .evidence import AppraisalError, Profile, VerifiedEnclave
 from .heads import RequestHead
-from .stream import Message, Receiver
+from .stream import Message, Receiver, seal_message
 from .suites import SUITES
 from .testapp import App
 
@@ -60,9 +60,9 @@ def case(name: str, last: bool = False) -> Callable[[Case], Case]:
 
 
 def all_cases() -> list[tuple[str, Case]]:
-    from . import livenegative  # registers its cases
+    from . import livenegative, livereplay  # register their cases
 
-    assert livenegative
+    assert livenegative and livereplay
     return _cases + _last
 
 
@@ -281,6 +281,18 @@ def field_rules(ctx: Context) -> None:
         expect(name, [], app_values(echo, name))
     expect("steve-session", [binding(session)], app_values(echo, "steve-session"))
     expect("x-keep", [b"\xc3\xa9".decode("latin-1")], app_values(echo, "x-keep"))
+
+
+@case("request trailers: no steve- field, and the session binding stays right")
+def request_trailers(ctx: Context) -> None:
+    session = ctx.session()
+    stream_id = session.next_id()
+    trailers = [(b"x-checksum", b"1"), (b"steve-session", b"forged")]
+    parts = seal_message(session.sealer(stream_id), get("/echo", b"POST"), b"hello", trailers)
+    echo = echoed(session.exchange(stream_id, [session.open_stream(stream_id), *parts]))
+    expect("body", b"hello".hex(), echo["body"])
+    expect("trailers", [], [t for t in echo["trailers"] if t != ["x-checksum", "1"]])
+    expect("steve-session", [binding(session)], app_values(echo, "steve-session"))
 
 
 @case("nothing of the outer request reaches the app")

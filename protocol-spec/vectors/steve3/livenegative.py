@@ -9,13 +9,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from . import client, handshake
-from .client import BASE, STREAM, OuterError, OuterResponse, Session
+from .client import BASE, STREAM, OuterError, OuterResponse
 from .codec import Reader, uint
-from .frames import DATA, HEAD, Sealer
+from .frames import DATA, HEAD
 from .handshake import HandshakeError
 from .heads import RequestHead
-from .livecases import Context, case, echoed, expect, expect_in, field_of, fresh_path, get, status_of
-from .stream import Receiver, ResetError, seal_message
+from .livecases import (
+    Context,
+    case,
+    echoed,
+    expect,
+    expect_in,
+    field_of,
+    fresh_path,
+    get,
+    status_of,
+)
+from .stream import ResetError
 
 APP_FAILED, PROTOCOL_ERROR, TRUNCATED = 0x0201, 0x0203, 0x0205
 
@@ -91,26 +101,6 @@ def illegal_sequences(ctx: Context) -> None:
                 expect("code", PROTOCOL_ERROR, error.code)
         else:
             expect_reset(lambda: session.exchange(stream_id, parts), PROTOCOL_ERROR)
-
-
-@case("replayed stream id: 422, and the app gets the request once")
-def replayed(ctx: Context) -> None:
-    session, path = ctx.session(), fresh_path()
-    parts = session.sealed(1, get(path))
-    echoed(session.exchange(1, parts))
-    for _ in range(3):
-        expect_refused(ctx.outer.post_stream(b"".join(parts)))
-    other = session.sealed(1, get(path + "/other"))
-    expect_refused(ctx.outer.post_stream(b"".join(other)))
-    expect("requests at the app", 1, ctx.app.count(path) + ctx.app.count(path + "/other"))
-
-
-@case("stream id far below the largest: 422")
-def stale(ctx: Context) -> None:
-    session = ctx.session()
-    high = 1 << 40
-    echoed(session.exchange(high, session.sealed(high, get("/echo"))))
-    expect_refused(ctx.outer.post_stream(b"".join(session.sealed(5, get("/echo")))))
 
 
 @case("unknown session: 422")
@@ -189,50 +179,6 @@ def bad_lengths(ctx: Context) -> None:
         answer = ctx.outer.post_stream(session.open_stream(1) + tail)
         expect_in("outer status", (400, 408, 422), answer.status)
     echoed(session.exchange(1, session.sealed(1, get(path))))
-
-
-def early_hello(ctx: Context, suite: int, path: str) -> tuple[handshake.Client, bytes]:
-    c = handshake.Client(ctx.enclave.key_config.entry(suite), ctx.enclave.key_config_hash, handshake.EARLY_OFFERED)
-    frames = seal_message(Sealer(c.secrets.early, 0), get(path))
-    return c, c.hello.encode() + b"".join(frames)
-
-
-@case("early data: accepted or rejected, authentically, executed at most once")
-def early_data(ctx: Context) -> None:
-    for suite in (0x0002, 0x0003):
-        path = fresh_path()
-        c, body = early_hello(ctx, suite, path)
-        for attempt in range(3):
-            answer = ctx.outer.post_stream(body)
-            expect("outer status", 200, answer.status)
-            r = Reader(answer.body)
-            server, keys = c.finish(r)  # raises unless the answer is authentic and 1 or 2
-            if server.early_data == handshake.EARLY_ACCEPTED:
-                expect("attempt that is accepted", 0, attempt)
-                receiver = Receiver(keys.s2c, 0, is_request=False)
-                receiver.feed(r.rest())
-                expect("path", path, echoed(receiver.end())["path"])
-                executed = 1
-            else:
-                r.end()
-                executed = 0 if attempt == 0 else executed
-            expect("requests at the app", executed, ctx.app.count(path))
-            session = Session(ctx.outer, server, keys)
-            echoed(session.request(get("/echo")))
-
-
-@case("early data that does not authenticate: never dispatched")
-def early_tampered(ctx: Context) -> None:
-    path = fresh_path()
-    c, body = early_hello(ctx, 0x0002, path)
-    answer = ctx.outer.post_stream(flipped(body))
-    if answer.status == 200:
-        r = Reader(answer.body)
-        server, _ = c.finish(r)
-        expect("early_data", handshake.EARLY_REJECTED, server.early_data)
-    else:
-        expect_refused(answer)
-    expect("requests at the app", 0, ctx.app.count(path))
 
 
 @case("truncated request: never complete at the app, answered with RESET")
@@ -355,4 +301,3 @@ def app_down(ctx: Context) -> None:
         expect("status", 502, status_of(message))
         expect("steve-error", [b"app_unreachable"], field_of(message, b"steve-error"))
         expect("body", {"error": "app_unreachable"}, json.loads(message.body))
-

@@ -78,9 +78,7 @@ def make_keys() -> tuple[tuple[KeyEntry, ...], dict[int, bytes]]:
     """A key pair for each KEM, shared by its suites."""
     by_kem = {kem: SUITES[suite].kem.generate() for kem, suite in ((0x0020, 1), (0x647A, 2))}
     ids = {kem: secrets.token_bytes(8) for kem in by_kem}
-    entries = tuple(
-        KeyEntry(ids[s.kem.kem_id], n, s.kem.public_key(by_kem[s.kem.kem_id])) for n, s in sorted(SUITES.items())
-    )
+    entries = tuple(KeyEntry(ids[s.kem.kem_id], n, s.kem.public_key(by_kem[s.kem.kem_id])) for n, s in sorted(SUITES.items()))
     return entries, {n: by_kem[s.kem.kem_id] for n, s in SUITES.items()}
 
 

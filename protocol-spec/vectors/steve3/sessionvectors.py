@@ -118,12 +118,12 @@ def check_stream(v: Vector, derived: Derived) -> None:
     c2s = derived.early.early if early else derived.keys.c2s
     if early and derived.server.early_data != handshake.EARLY_ACCEPTED:
         same(v.prefix + "outer_response", b"", response_frames)
-    request = read_stream(v, "outer_request", c2s, stream_id, True, request_frames, False)
-    compare(v, "request", request)
+    request, reset = read_stream(v, "outer_request", c2s, stream_id, True, request_frames, False)
+    compare(v, "request", request, reset)
     if response_frames or not early:
         method = request.request.method if request.request else b""
-        response = read_stream(v, "outer_response", derived.keys.s2c, stream_id, False, response_frames, method == b"HEAD")
-        compare(v, "response", response)
+        response, reset = read_stream(v, "outer_response", derived.keys.s2c, stream_id, False, response_frames, method == b"HEAD")
+        compare(v, "response", response, reset)
     elif v.has("response"):
         same(v.prefix + "response", None, v.get("response"))
 
@@ -137,23 +137,22 @@ def after(v: Vector, name: str, opening: bytes) -> bytes:
 
 def read_stream(
     v: Vector, name: str, traffic: TrafficKey, stream_id: int, is_request: bool, data: bytes, bodiless: bool
-) -> Message:
+) -> tuple[Message, int | None]:
+    """What the stream holds, and the code of the RESET that ended it, if one did."""
     receiver = Receiver(traffic, stream_id, is_request, bodiless)
-    where = v.prefix + name
-    side = "request" if is_request else "response"
+    where, reset = v.prefix + name, None
     try:
         for i in range(0, len(data), 100):  # in pieces, as a network would deliver it
             receiver.feed(data[i : i + 100])
         receiver.end()
     except ResetError as error:
-        expected = v.child(side)
-        expected.expect("reset", error.code)
+        reset = error.code
     except StreamError as error:
         raise Mismatch(where, "to be accepted", f"{type(error).__name__}: {error}") from error
     sealer = Sealer(traffic, stream_id)
     same(where, data, b"".join(sealer.seal(f.type, f.content, f.padding) for f in receiver.frames))
     check_cut(where, traffic, stream_id, is_request, bodiless, data, receiver)
-    return receiver.message
+    return receiver.message, reset
 
 
 def check_cut(
@@ -176,8 +175,10 @@ def check_cut(
         raise Mismatch(f"{where} {what}", "to be refused", "accepted")
 
 
-def compare(v: Vector, side: str, message: Message) -> None:
+def compare(v: Vector, side: str, message: Message, reset: int | None) -> None:
     expected = v.child(side)
+    if reset is not None:
+        expected.expect("reset", reset)
     head = message.request if side == "request" else message.response
     if head is not None:
         nested = expected.child("head") if expected.has("head") else expected
@@ -187,7 +188,7 @@ def compare(v: Vector, side: str, message: Message) -> None:
     expected.expect("body", bytes(message.body))
     if message.trailers or (expected.has("trailers") and expected.data["trailers"] is not None):
         expect_fields(expected, "trailers", message.trailers)
-    expected.used |= {"trailers", "reset"}
+    expected.used.add("trailers")
     compare_interim(expected, message.interim)
     expected.done()
 
@@ -199,5 +200,3 @@ def compare_interim(expected: Vector, interim: list[heads.ResponseHead]) -> None
         for entry, head in zip(wanted, interim, strict=True):
             expect_head(entry, head)
             entry.done()
-
-

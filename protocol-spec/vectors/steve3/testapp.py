@@ -50,6 +50,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = READ_TIMEOUT
     app: App
+    trailers: list[list[str]]
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -61,6 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         return data
 
     def _body(self) -> bytes:
+        self.trailers = []
         if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
             return self._exactly(int(self.headers.get("Content-Length") or 0))
         out = bytearray()
@@ -71,13 +73,16 @@ class Handler(BaseHTTPRequestHandler):
             except ValueError as error:
                 raise BrokenBody from error
             if size == 0:
-                while self.rfile.readline(65536) not in (b"\r\n", b"\n", b""):
-                    pass
+                while (line := self.rfile.readline(65536)) not in (b"\r\n", b"\n", b""):
+                    name, _, value = line.decode("latin-1").partition(":")
+                    self.trailers.append([name.lower(), value.strip()])
                 return bytes(out)
             out += self._exactly(size)
             self._exactly(2)
 
-    def _answer(self, status: int, body: bytes, content_type: str = "application/json", extra: dict[str, str] | None = None) -> None:
+    def _answer(
+        self, status: int, body: bytes, content_type: str = "application/json", extra: dict[str, str] | None = None
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -135,6 +140,7 @@ class Handler(BaseHTTPRequestHandler):
             "method": self.command,
             "path": self.path,
             "fields": [[name.lower(), value] for name, value in self.headers.items()],
+            "trailers": self.trailers,
             "length": len(body),
             "sha256": hashlib.sha256(body).hexdigest(),
             "body": body.hex() if len(body) <= 4096 else None,

@@ -292,5 +292,3 @@ def check_heads(v: Vector) -> None:
         again = head.encode()
     if again != encoded and len(again) >= len(encoded):  # longer ones have varints that could be shorter
         raise Mismatch("encoded", encoded, again)
-
-

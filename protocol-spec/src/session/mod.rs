@@ -277,3 +277,6 @@ impl PendingStream {
         Ok(Pending::Open(Box::new(ServerStream { first, request, response, session })))
     }
 }
+
+#[cfg(test)]
+mod tests;

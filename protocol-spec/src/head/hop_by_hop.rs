@@ -1,0 +1,75 @@
+//! Which fields end at a hop (SPEC.md, Sections 10.2 and 10.3).
+
+/// Fields that never pass, besides those that `connection` names and `te`.
+const ALWAYS: [&str; 7] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Prefix of the fields that only the proxy may set.
+const RESERVED_PREFIX: &str = "steve-";
+
+/// True for fields in the namespace of the proxy.
+pub fn is_reserved(name: &str) -> bool {
+    name.get(..RESERVED_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(RESERVED_PREFIX))
+}
+
+/// The hop-by-hop fields of one message.
+#[derive(Clone, Debug, Default)]
+pub struct HopByHop {
+    named: Vec<String>,
+}
+
+impl HopByHop {
+    /// Reads the values of the message's `connection` fields.
+    pub fn new<'a>(connection: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let named = connection
+            .into_iter()
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase())
+            .filter(|name| !name.is_empty())
+            .collect();
+        Self { named }
+    }
+
+    /// True when the field (name in lower case) must not pass.
+    pub fn drops(&self, name: &str, value: &[u8]) -> bool {
+        ALWAYS.contains(&name)
+            || (name == "te" && !value.eq_ignore_ascii_case(b"trailers"))
+            || (name != "te" && self.named.iter().any(|named| named == name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_21_hop_by_hop_fields_and_those_connection_names_are_dropped() {
+        let fields = HopByHop::new([&b"close, X-Private ,,"[..], b"te", b"\xff"]);
+        for name in ALWAYS {
+            assert!(fields.drops(name, b"x"), "{name}");
+        }
+        assert!(fields.drops("x-private", b""));
+        assert!(fields.drops("te", b"gzip"));
+        assert!(fields.drops("te", b"trailers, gzip"));
+        assert!(!fields.drops("te", b"trailers"));
+        assert!(!fields.drops("accept", b"*/*"));
+        assert!(!HopByHop::default().drops("x-private", b""));
+    }
+
+    #[test]
+    fn row_22_the_namespace_of_the_proxy() {
+        for name in ["steve-session", "steve-", "Steve-Session", "STEVE-X"] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["steve", "steven-x", "x-steve-", "", "st"] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+}

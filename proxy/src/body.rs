@@ -1,0 +1,106 @@
+//! The bodies that hyper carries for us.
+
+use crate::stream::{Inbound, Outbound};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// A body that breaks off. hyper closes the connection (or resets the HTTP/2 stream) then, so that
+/// the peer does not take the message for complete.
+#[derive(Debug, thiserror::Error)]
+#[error("the message breaks off")]
+pub(crate) struct BrokenOff;
+
+impl From<hyper::Error> for BrokenOff {
+    fn from(_: hyper::Error) -> Self {
+        Self
+    }
+}
+
+/// Body of an outer response.
+pub(crate) enum OuterBody {
+    /// All of it at once.
+    Whole(Bytes),
+    /// Sealed frames.
+    Stream(Box<Outbound>),
+    /// A plaintext response of the app, passed on.
+    Plain(Incoming),
+}
+
+impl Body for OuterBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(outbound) => outbound.poll_frame(cx),
+            Self::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream(_) => false,
+            Self::Plain(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::default(),
+            Self::Plain(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Body of a request to the app.
+pub(crate) enum AppBody {
+    /// None.
+    Empty,
+    /// What the client's frames hold.
+    Stream(Arc<Inbound>),
+    /// A plaintext request, passed on.
+    Plain(Incoming),
+}
+
+impl Body for AppBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Stream(inbound) => inbound.poll_for_app(cx),
+            Self::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream(inbound) => inbound.is_delivered(),
+            Self::Plain(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream(_) => SizeHint::default(),
+            Self::Plain(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Settings, and the effective configuration that evidence shows to clients.
+
+use crate::error::ConfigError;
+use crate::limits::{Limits, MAX_MANIFEST_LEN};
+use http::Uri;
+use http::uri::{Authority, Scheme};
+use serde::Serialize;
+use std::net::SocketAddr;
+use steve_protocol::suite::{Kem, Suite};
+
+/// Settings of a proxy. The default listens on 0.0.0.0:8080 and forwards to 127.0.0.1:8083.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// TCP address to listen on; none for vsock only.
+    pub listen: Option<SocketAddr>,
+    /// Vsock port to listen on, with any context id.
+    pub vsock_port: Option<u32>,
+    /// Where the app is: `http://host[:port]`.
+    pub upstream: String,
+    /// Suites offered, in any order.
+    pub suites: Vec<Suite>,
+    /// Origins of web pages that may talk to the proxy, exactly as browsers send them.
+    pub cors_origins: Vec<String>,
+    /// Forward requests that are not STEVE to the app as they are.
+    pub allow_plaintext_fallback: bool,
+    /// Paths of which GET and HEAD are forwarded to the app in plaintext.
+    pub public_paths: Vec<String>,
+    /// The app's manifest, sent with evidence; at most 65535 bytes.
+    pub manifest: Vec<u8>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from(([0, 0, 0, 0], 8080))),
+            vsock_port: None,
+            upstream: "http://127.0.0.1:8083".into(),
+            suites: Suite::ALL.to_vec(),
+            cors_origins: Vec::new(),
+            allow_plaintext_fallback: false,
+            public_paths: Vec::new(),
+            manifest: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A [`Config`] that has been checked.
+pub(crate) struct Checked {
+    pub(crate) upstream: Authority,
+    pub(crate) suites: Vec<Suite>,
+    pub(crate) cors_origins: Vec<String>,
+    pub(crate) public_paths: Vec<String>,
+    pub(crate) config: Config,
+}
+
+impl Config {
+    pub(crate) fn check(self) -> Result<Checked, ConfigError> {
+        let upstream = parse_upstream(&self.upstream)?;
+        let mut suites = self.suites.clone();
+        suites.sort_unstable();
+        suites.dedup();
+        if suites.is_empty() {
+            return Err(ConfigError::SuitesEmpty);
+        }
+        for origin in &self.cors_origins {
+            check_origin(origin)?;
+        }
+        for path in &self.public_paths {
+            if !path.starts_with('/') || path.contains(['?', '#']) || path.parse::<Uri>().is_err() {
+                return Err(ConfigError::PublicPath(path.clone()));
+            }
+        }
+        if self.manifest.len() > MAX_MANIFEST_LEN {
+            return Err(ConfigError::ManifestTooLarge);
+        }
+        let limits = &self.limits;
+        if !(1024..=65_536).contains(&limits.max_head_size) {
+            return Err(ConfigError::HeadSize(limits.max_head_size));
+        }
+        if limits.key_rotation <= limits.key_overlap || limits.key_overlap.is_zero() {
+            return Err(ConfigError::KeyRotation {
+                rotation: limits.key_rotation.as_secs(),
+                overlap: limits.key_overlap.as_secs(),
+            });
+        }
+        let cors_origins = sorted(&self.cors_origins);
+        let public_paths = sorted(&self.public_paths);
+        Ok(Checked { upstream, suites, cors_origins, public_paths, config: self })
+    }
+}
+
+/// Parses a list of suites: their names, or `X25519` and `XWING` for both suites of a KEM.
+pub fn parse_suites(list: &[String]) -> Result<Vec<Suite>, ConfigError> {
+    let mut suites = Vec::new();
+    for name in list.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        let kem = match name.to_ascii_uppercase().as_str() {
+            "X25519" => Some(Kem::X25519),
+            "XWING" | "XWING-DRAFT10" => Some(Kem::XWing),
+            _ => None,
+        };
+        match (kem, Suite::from_name(&name.to_ascii_lowercase())) {
+            (Some(kem), _) => suites.extend(Suite::ALL.into_iter().filter(|s| s.kem() == kem)),
+            (None, Some(suite)) => suites.push(suite),
+            (None, None) => return Err(ConfigError::SuiteUnknown(name.into())),
+        }
+    }
+    Ok(suites)
+}
+
+fn parse_upstream(url: &str) -> Result<Authority, ConfigError> {
+    let unusable = || ConfigError::Upstream(url.into());
+    let uri: Uri = url.parse().map_err(|_| unusable())?;
+    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
+        return Err(ConfigError::UpstreamScheme(url.into()));
+    }
+    let plain = uri.scheme().is_some() && uri.path() == "/" && uri.query().is_none();
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+    authority.filter(|_| plain).cloned().ok_or_else(unusable)
+}
+
+fn check_origin(origin: &str) -> Result<(), ConfigError> {
+    if origin.contains('*') {
+        return Err(ConfigError::CorsWildcard);
+    }
+    let plain = origin.split_once("://").is_some_and(|(scheme, host)| {
+        let allowed = |c: char| c.is_ascii_graphic() && !"/?#@\\,\"".contains(c);
+        !scheme.is_empty() && !host.is_empty() && host.chars().all(allowed)
+    });
+    let parsed = origin.parse::<Uri>().is_ok_and(|uri| uri.authority().is_some());
+    if plain && parsed { Ok(()) } else { Err(ConfigError::CorsOrigin(origin.into())) }
+}
+
+fn sorted(list: &[String]) -> Vec<String> {
+    let mut list = list.to_vec();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+/// What changes how the proxy behaves. Its JSON is sent in evidence and its hash is attested, so
+/// the order of fields is part of the format.
+#[derive(Serialize)]
+struct Effective<'a> {
+    software: &'static str,
+    protocol: u16,
+    attester: &'static str,
+    suites: Vec<&'static str>,
+    upstream: String,
+    allow_plaintext_fallback: bool,
+    public_paths: &'a [String],
+    cors_origins: &'a [String],
+    early_data: bool,
+    key_rotation_seconds: u64,
+    key_overlap_seconds: u64,
+    session_lifetime_seconds: u64,
+    session_idle_seconds: u64,
+    max_head_size: u32,
+    max_streams: u16,
+}
+
+impl Checked {
+    /// The effective configuration as JSON; the same settings always give the same bytes.
+    pub(crate) fn effective(&self, attester: &'static str) -> Vec<u8> {
+        let limits = &self.config.limits;
+        let effective = Effective {
+            software: concat!("steve-proxy/", env!("CARGO_PKG_VERSION")),
+            protocol: steve_protocol::key_config::VERSION,
+            attester,
+            suites: self.suites.iter().map(|suite| suite.name()).collect(),
+            upstream: format!("http://{}", self.upstream),
+            allow_plaintext_fallback: self.config.allow_plaintext_fallback,
+            public_paths: &self.public_paths,
+            cors_origins: &self.cors_origins,
+            early_data: false,
+            key_rotation_seconds: limits.key_rotation.as_secs(),
+            key_overlap_seconds: limits.key_overlap.as_secs(),
+            session_lifetime_seconds: limits.session_lifetime.as_secs(),
+            session_idle_seconds: limits.session_idle.as_secs(),
+            max_head_size: limits.max_head_size,
+            max_streams: limits.max_streams,
+        };
+        serde_json::to_vec(&effective).expect("strings, numbers and lists always serialise")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_by_name_and_by_the_names_images_set() {
+        let parse = |list: &str| parse_suites(&[list.to_owned()]).map(|suites| suites.len());
+        assert_eq!(parse("X25519").unwrap(), 2);
+        assert_eq!(parse("XWING").unwrap(), 2);
+        assert_eq!(parse("XWING-DRAFT10").unwrap(), 2);
+        assert_eq!(parse("xwing-aes256gcm").unwrap(), 1);
+        assert!(parse("rot13").is_err());
+    }
+
+    /// Row 26: equal settings give equal bytes, whatever their order; different ones do not.
+    #[test]
+    fn row_26_effective_configuration_is_deterministic() {
+        let effective = |origins: &[&str]| {
+            let cors_origins = origins.iter().map(ToString::to_string).collect();
+            let config = Config { cors_origins, ..Config::default() };
+            config.check().unwrap().effective("nsm")
+        };
+        let both = effective(&["https://b.example", "https://a.example"]);
+        assert_eq!(both, effective(&["https://a.example", "https://b.example"]));
+        assert_ne!(both, effective(&["https://a.example"]));
+        let json: serde_json::Value = serde_json::from_slice(&both).unwrap();
+        assert_eq!(json["cors_origins"][0], "https://a.example");
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_use() {
+        let error = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.check().err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(error(|c| c.upstream = "https://app".into()).contains("not http://"));
+        assert!(error(|c| c.upstream = "127.0.0.1:8083".into()).contains("must look like"));
+        assert!(error(|c| c.upstream = "http://a/b".into()).contains("must look like"));
+        assert!(error(|c| c.cors_origins = vec!["*".into()]).contains("is refused"));
+        assert!(error(|c| c.cors_origins = vec!["https://a/".into()]).contains("not an origin"));
+        assert!(error(|c| c.cors_origins = vec!["null".into()]).contains("not an origin"));
+        assert!(error(|c| c.public_paths = vec!["a".into()]).contains("not a path"));
+        assert!(error(|c| c.manifest = vec![0; 65_536]).contains("larger"));
+        assert!(error(|c| c.suites.clear()).contains("no suite"));
+        assert!(error(|c| c.limits.max_head_size = 70_000).contains("65536"));
+        assert_eq!(error(|_| ()), "");
+    }
+}

@@ -1,0 +1,43 @@
+//! Random numbers: seeded at start from the operating system and from the NSM, so that neither
+//! alone has to be good (row 16).
+
+use crate::error::StartError;
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng, SeedableRng, TryRng};
+use sha2::{Digest, Sha256};
+use std::sync::{Mutex, PoisonError};
+use zeroize::Zeroizing;
+
+/// The root of all random numbers of the process.
+pub(crate) struct Entropy(Mutex<StdRng>);
+
+impl Entropy {
+    /// Seeds from the operating system and, if there is one, the device. Fails rather than start
+    /// with less.
+    pub(crate) fn new(device: Option<Vec<u8>>) -> Result<Self, StartError> {
+        let mut system = Zeroizing::new([0; 32]);
+        SysRng
+            .try_fill_bytes(system.as_mut())
+            .map_err(|error| StartError::Entropy(error.to_string()))?;
+        let device = Zeroizing::new(device.unwrap_or_default());
+        let seed: [u8; 32] = Sha256::new()
+            .chain_update(b"steve-proxy seed")
+            .chain_update(system.as_ref())
+            .chain_update(device.as_slice())
+            .finalize()
+            .into();
+        let seed = Zeroizing::new(seed);
+        Ok(Self(Mutex::new(StdRng::from_seed(*seed))))
+    }
+
+    /// A generator of its own for one operation. Fresh numbers of the operating system are mixed in.
+    pub(crate) fn fork(&self) -> StdRng {
+        let mut seed = Zeroizing::new([0; 32]);
+        let mut system = Zeroizing::new([0; 32]);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(seed.as_mut());
+        if SysRng.try_fill_bytes(system.as_mut()).is_ok() {
+            seed.iter_mut().zip(system.iter()).for_each(|(a, b)| *a ^= b);
+        }
+        StdRng::from_seed(*seed)
+    }
+}

@@ -1,0 +1,98 @@
+//! Why the proxy does not start. Each message is one sentence for the operator.
+
+use crate::attester::AttestError;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `*` as an origin.
+    #[error(
+        "CORS origin `*` is refused: any web page could then talk to the enclave in its \
+         visitor's name; list the exact origins, such as https://app.example"
+    )]
+    CorsWildcard,
+    /// Not `scheme://host[:port]`.
+    #[error("CORS origin `{0}` is not an origin: it must look like https://app.example")]
+    CorsOrigin(String),
+    /// Outside 1024 to 65536.
+    #[error("the largest head must be 1024 to 65536 bytes, not {0}")]
+    HeadSize(u32),
+    /// The rotation is not longer than the overlap, or a duration is zero.
+    #[error("key rotation must take longer than the overlap of {overlap} s, but is {rotation} s")]
+    KeyRotation {
+        /// Seconds between rotations.
+        rotation: u64,
+        /// Seconds for which the previous keys are honoured.
+        overlap: u64,
+    },
+    /// The file cannot be read.
+    #[error("manifest {path} cannot be read: {source}")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// More than fits into evidence.
+    #[error("the manifest is larger than 65535 bytes")]
+    ManifestTooLarge,
+    /// Not an absolute path without query.
+    #[error("public path `{0}` is not a path: it must begin with `/` and have no `?` or `#`")]
+    PublicPath(String),
+    /// No suite at all.
+    #[error("no suite is enabled")]
+    SuitesEmpty,
+    /// Not a known suite.
+    #[error(
+        "`{0}` is no suite: use x25519-chacha20poly1305, xwing-chacha20poly1305, \
+         x25519-aes256gcm, xwing-aes256gcm, X25519 or XWING"
+    )]
+    SuiteUnknown(String),
+    /// Not a URL of the form `http://host[:port]`.
+    #[error("upstream `{0}` is not usable: it must look like http://127.0.0.1:8083")]
+    Upstream(String),
+    /// A scheme other than http.
+    #[error("upstream `{0}` is not http://: the app is reached inside the enclave, without TLS")]
+    UpstreamScheme(String),
+}
+
+/// Why [`start`](crate::start) failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The first attestation failed.
+    #[error("the attester does not work: {0}")]
+    Attester(#[from] AttestError),
+    /// A setting that cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No random numbers.
+    #[error("no entropy: {0}")]
+    Entropy(String),
+    /// The key configuration does not encode.
+    #[error("the key configuration does not encode")]
+    KeyConfig,
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system refused a thread or a signal handler.
+    #[error("the operating system refused: {0}")]
+    System(io::Error),
+    /// The vsock port cannot be listened on.
+    #[error("cannot listen on vsock port {port}: {source}")]
+    Vsock {
+        /// The port.
+        port: u32,
+        /// Why.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,109 @@
+//! The enclave's KEM keys: one generation announced, the one before still honoured for a while.
+
+use crate::clock::NsmClock;
+use crate::entropy::Entropy;
+use crate::error::StartError;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use steve_protocol::handshake::EnclaveKeys;
+use steve_protocol::schedule::Hash;
+use steve_protocol::suite::Suite;
+use tokio::time::{Instant, sleep_until};
+
+/// What every generation is made from.
+pub(crate) struct KeyPlan {
+    pub(crate) suites: Vec<Suite>,
+    pub(crate) manifest_hash: Hash,
+    pub(crate) configuration_hash: Hash,
+    pub(crate) rotation: Duration,
+    pub(crate) overlap: Duration,
+}
+
+struct Generations {
+    current: Arc<EnclaveKeys>,
+    previous: Option<Arc<EnclaveKeys>>,
+}
+
+/// The generations that are honoured now. A generation is erased when the ring lets go of it.
+pub(crate) struct KeyRing {
+    plan: KeyPlan,
+    clock: Arc<NsmClock>,
+    entropy: Arc<Entropy>,
+    generations: RwLock<Generations>,
+}
+
+impl KeyRing {
+    /// Makes the first generation.
+    pub(crate) fn new(
+        plan: KeyPlan,
+        clock: Arc<NsmClock>,
+        entropy: Arc<Entropy>,
+    ) -> Result<Self, StartError> {
+        let current = generate(&plan, 1, &clock, &entropy)?;
+        let generations = RwLock::new(Generations { current, previous: None });
+        Ok(Self { plan, clock, entropy, generations })
+    }
+
+    /// The generation that evidence announces.
+    pub(crate) fn current(&self) -> Arc<EnclaveKeys> {
+        self.read(|generations| generations.current.clone())
+    }
+
+    /// All generations that are honoured.
+    pub(crate) fn honoured(&self) -> (Arc<EnclaveKeys>, Option<Arc<EnclaveKeys>>) {
+        self.read(|generations| (generations.current.clone(), generations.previous.clone()))
+    }
+
+    fn read<T>(&self, f: impl FnOnce(&Generations) -> T) -> T {
+        f(&self.generations.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, f: impl FnOnce(&mut Generations)) {
+        f(&mut self.generations.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn rotate(&self) -> Result<(), StartError> {
+        let epoch = self.current().config().fields().epoch + 1;
+        let next = generate(&self.plan, epoch, &self.clock, &self.entropy)?;
+        self.write(|generations| {
+            generations.previous = Some(std::mem::replace(&mut generations.current, next));
+        });
+        Ok(())
+    }
+
+    /// Rotates for ever, on the monotonic clock: the host sets the other one (row 15). Calls
+    /// `announce` after every change of the announced generation.
+    pub(crate) async fn run(&self, announce: impl Fn()) {
+        let KeyPlan { rotation, overlap, .. } = self.plan;
+        let mut born = Instant::now();
+        loop {
+            sleep_until(born + rotation).await;
+            born = Instant::now();
+            match self.rotate() {
+                Ok(()) => announce(),
+                Err(error) => tracing::error!("key rotation failed: {error}"),
+            }
+            sleep_until(born + overlap).await;
+            self.write(|generations| generations.previous = None);
+        }
+    }
+}
+
+fn generate(
+    plan: &KeyPlan,
+    epoch: u64,
+    clock: &NsmClock,
+    entropy: &Entropy,
+) -> Result<Arc<EnclaveKeys>, StartError> {
+    let life = plan.rotation + plan.overlap;
+    let not_after = clock.now_ms().saturating_add(life.as_millis() as u64);
+    let keys = EnclaveKeys::generate(
+        &plan.suites,
+        epoch,
+        not_after,
+        plan.manifest_hash,
+        plan.configuration_hash,
+        &mut entropy.fork(),
+    );
+    keys.map(Arc::new).map_err(|_| StartError::KeyConfig)
+}

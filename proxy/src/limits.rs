@@ -1,0 +1,126 @@
+//! Every limit of the proxy, with its default and unit.
+
+use std::time::Duration;
+
+/// Limits on what one peer, or all of them, may take. The defaults are what `serve` uses; tests
+/// lower them.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How long a key generation is announced before the next replaces it.
+    pub key_rotation: Duration,
+    /// How long a generation is honoured after it was replaced; then it is erased.
+    pub key_overlap: Duration,
+    /// Longest life of a session, from its ServerHello. Whole seconds.
+    pub session_lifetime: Duration,
+    /// Life of a session without a frame. Whole seconds.
+    pub session_idle: Duration,
+    /// Largest inner request head in bytes, 1024 to 65536.
+    pub max_head_size: u32,
+    /// Streams open at once in one session.
+    pub max_streams: u16,
+    /// Sessions in use.
+    pub max_sessions: usize,
+    /// Sessions whose client has not yet sent an authentic frame. The oldest makes room.
+    pub max_unconfirmed: usize,
+    /// Life of a session whose client has not yet sent an authentic frame.
+    pub unconfirmed_lifetime: Duration,
+    /// Outer connections at once; further ones wait in the kernel's accept queue.
+    pub max_connections: usize,
+    /// Stream requests at once, over all sessions and connections. Each may hold a few frames
+    /// (65 KiB) in memory, so this is the proxy's memory budget.
+    pub max_open_streams: usize,
+    /// HTTP/2 streams at once on one outer connection.
+    pub max_http2_streams: u32,
+    /// Evidence requests waiting for the attester, and the largest batch it answers at once.
+    pub max_challenges: usize,
+    /// Longest wait of an evidence request.
+    pub challenge_timeout: Duration,
+    /// Age at which the unchallenged evidence is renewed.
+    pub unchallenged_refresh: Duration,
+    /// Pause before a failed attester is tried again.
+    pub attester_retry: Duration,
+    /// A stream request must have sent its ClientHello or its first frame by then.
+    pub first_frame_timeout: Duration,
+    /// Longest idle time of a kept-alive outer connection, including the time its next head takes.
+    pub header_read_timeout: Duration,
+    /// A new outer connection must have sent a whole request head by then.
+    pub first_request_timeout: Duration,
+    /// Longest time to connect to the app.
+    pub app_connect_timeout: Duration,
+    /// Longest wait for the app's response head after the last progress of the request, and longest
+    /// time without progress of a request that is not complete.
+    pub app_response_timeout: Duration,
+    /// How long a connection to the app is kept unused. Below the idle time of common app servers, so
+    /// that a request rarely meets a connection that the app is closing.
+    pub app_idle_timeout: Duration,
+    /// Unused connections to the app.
+    pub app_max_idle: usize,
+    /// How long the outer head waits for the first frame, so that both leave in one packet.
+    pub answer_delay: Duration,
+    /// What is read and thrown away of an outer request that was answered before its end: so many
+    /// bytes,
+    pub linger_bytes: usize,
+    /// and for so long. A client that is still sending would otherwise lose the answer.
+    pub linger_time: Duration,
+    /// Longest wait for open streams at shutdown.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_rotation: Duration::from_secs(3600),
+            key_overlap: Duration::from_secs(600),
+            session_lifetime: Duration::from_secs(3600),
+            session_idle: Duration::from_secs(600),
+            max_head_size: 32 * 1024,
+            max_streams: 256,
+            max_sessions: 100_000,
+            max_unconfirmed: 4096,
+            unconfirmed_lifetime: Duration::from_secs(60),
+            max_connections: 4096,
+            max_open_streams: 4096,
+            max_http2_streams: 256,
+            max_challenges: 1024,
+            challenge_timeout: Duration::from_secs(10),
+            unchallenged_refresh: Duration::from_secs(300),
+            attester_retry: Duration::from_secs(5),
+            first_frame_timeout: Duration::from_secs(10),
+            header_read_timeout: Duration::from_secs(150),
+            first_request_timeout: Duration::from_secs(30),
+            app_connect_timeout: Duration::from_secs(5),
+            app_response_timeout: Duration::from_secs(300),
+            app_idle_timeout: Duration::from_millis(1500),
+            app_max_idle: 256,
+            answer_delay: Duration::from_millis(50),
+            linger_bytes: 256 * 1024,
+            linger_time: Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Largest manifest in bytes: what fits the Evidence structure.
+pub const MAX_MANIFEST_LEN: usize = 65_535;
+/// Buffer of one connection, outer or to the app, in bytes; an outer or app head must fit.
+pub(crate) const CONNECTION_BUFFER: usize = 128 * 1024;
+/// Field lines of an outer or app head.
+pub(crate) const MAX_FIELDS: usize = 256;
+/// HTTP/2 flow control windows of an outer stream and connection in bytes.
+pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
+pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Longest outer HTTP/2 field section in bytes.
+pub(crate) const HTTP2_HEADER_LIST: u32 = 32 * 1024;
+/// Liveness probes of an outer HTTP/2 connection.
+pub(crate) const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Sealed bytes that are gathered, if the app has them ready, before they are handed on.
+pub(crate) const COALESCE: usize = 64 * 1024;
+/// Informational responses of the app that wait to be passed on; more are dropped.
+pub(crate) const MAX_INFORMATIONAL: usize = 8;
+/// `Retry-After` of a 503 in seconds.
+pub(crate) const RETRY_AFTER: &str = "1";
+/// Seconds that a browser may remember the answer to a preflight.
+pub(crate) const PREFLIGHT_MAX_AGE: &str = "7200";
+/// Pause after a failed accept (no file descriptors, for example).
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

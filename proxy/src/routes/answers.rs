@@ -1,0 +1,100 @@
+//! Every answer outside the channel (SPEC.md, Sections 11 and 13.1).
+
+use crate::body::OuterBody;
+use crate::limits::RETRY_AFTER;
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER as RETRY_AFTER_FIELD};
+use http::{HeaderValue, Response, StatusCode};
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const STREAM: HeaderValue = HeaderValue::from_static("application/vnd.steve.stream");
+const EVIDENCE: HeaderValue = HeaderValue::from_static("application/vnd.steve.evidence");
+
+/// A refusal outside the channel. Nothing of it is authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Malformed,
+    E2eRequired,
+    NotFound,
+    MethodNotAllowed(&'static str),
+    Timeout,
+    /// Whatever depends on a secret: unknown key, session or stream, or it does not open (row 24).
+    Unrecognized,
+    NotImplemented,
+    Unavailable,
+}
+
+impl Refusal {
+    fn parts(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Malformed => (StatusCode::BAD_REQUEST, r#"{"error":"malformed"}"#),
+            Self::E2eRequired => (StatusCode::FORBIDDEN, r#"{"error":"e2e_required"}"#),
+            Self::NotFound => (StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#),
+            Self::MethodNotAllowed(_) => {
+                (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method_not_allowed"}"#)
+            }
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"timeout"}"#),
+            Self::Unrecognized => {
+                (StatusCode::UNPROCESSABLE_ENTITY, r#"{"error":"unrecognized"}"#)
+            }
+            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, r#"{"error":"not_implemented"}"#),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"unavailable"}"#),
+        }
+    }
+
+    /// The whole response.
+    pub(crate) fn response(self) -> Response<OuterBody> {
+        let (status, body) = self.parts();
+        let mut response = json(status, body);
+        match self {
+            Self::MethodNotAllowed(allow) => {
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::Unavailable => {
+                let seconds = HeaderValue::from_static(RETRY_AFTER);
+                response.headers_mut().insert(RETRY_AFTER_FIELD, seconds);
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// A small JSON answer that nobody keeps.
+pub(crate) fn json(status: StatusCode, body: &'static str) -> Response<OuterBody> {
+    answer(status, JSON, NO_STORE, OuterBody::Whole(Bytes::from_static(body.as_bytes())))
+}
+
+/// Evidence; unchallenged evidence may be cached for a minute.
+pub(crate) fn evidence(encoded: Bytes, cacheable: bool) -> Response<OuterBody> {
+    let cache =
+        if cacheable { HeaderValue::from_static("public, max-age=60") } else { NO_STORE };
+    answer(StatusCode::OK, EVIDENCE, cache, OuterBody::Whole(encoded))
+}
+
+/// The one answer of the stream resource, whatever is inside.
+pub(crate) fn stream(body: OuterBody) -> Response<OuterBody> {
+    answer(StatusCode::OK, STREAM, NO_STORE, body)
+}
+
+/// An answer without content.
+pub(crate) fn empty(status: StatusCode) -> Response<OuterBody> {
+    let mut response = Response::new(OuterBody::Whole(Bytes::new()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    response
+}
+
+fn answer(
+    status: StatusCode,
+    content_type: HeaderValue,
+    cache: HeaderValue,
+    body: OuterBody,
+) -> Response<OuterBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(CACHE_CONTROL, cache);
+    response
+}

@@ -1,0 +1,107 @@
+//! The session table.
+//!
+//! A session whose client has not yet sent an authentic frame waits in a small pool of its own,
+//! where the oldest makes room: anonymous handshakes cannot displace a session in use (row 19).
+
+mod session;
+mod unconfirmed;
+
+pub(crate) use session::{Session, StreamPermit};
+
+use crate::limits::Limits;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use steve_protocol::session::{ServerSession, SessionId};
+use tokio::time::interval;
+use unconfirmed::Unconfirmed;
+
+const SHARDS: usize = 16;
+const SWEEP: Duration = Duration::from_secs(5);
+
+type Shard = HashMap<SessionId, Arc<Session>>;
+
+/// All sessions of the proxy.
+pub(crate) struct Sessions {
+    confirmed: [Mutex<Shard>; SHARDS],
+    unconfirmed: Mutex<Unconfirmed>,
+    capacity: usize,
+}
+
+/// The table is full.
+pub(crate) struct TableFull;
+
+impl Sessions {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            confirmed: Default::default(),
+            unconfirmed: Mutex::new(Unconfirmed::new(
+                limits.max_unconfirmed,
+                limits.unconfirmed_lifetime,
+            )),
+            capacity: limits.max_sessions,
+        }
+    }
+
+    /// Takes in the session of a handshake that was just answered.
+    pub(crate) fn insert(&self, session: ServerSession) {
+        self.lock_unconfirmed().insert(Arc::new(Session::new(session)));
+    }
+
+    /// The session, if it is to be served.
+    pub(crate) fn get(&self, id: &SessionId) -> Option<Arc<Session>> {
+        if let Some(session) = self.lock_unconfirmed().get(id) {
+            return Some(session);
+        }
+        let mut shard = self.shard(id);
+        let session = shard.get(id)?;
+        if session.is_over() {
+            shard.remove(id);
+            return None;
+        }
+        Some(session.clone())
+    }
+
+    /// To be called when a first frame of `session` has authenticated.
+    pub(crate) fn confirm(&self, session: &Arc<Session>) -> Result<(), TableFull> {
+        if session.is_confirmed() {
+            return Ok(());
+        }
+        if self.is_full() {
+            return Err(TableFull);
+        }
+        self.shard(session.id()).insert(*session.id(), session.clone());
+        session.set_confirmed();
+        self.lock_unconfirmed().remove(session.id());
+        Ok(())
+    }
+
+    /// True when there is no room for another session in use.
+    pub(crate) fn is_full(&self) -> bool {
+        self.confirmed.iter().map(|shard| lock(shard).len()).sum::<usize>() >= self.capacity
+    }
+
+    /// Drops sessions that are over, every few seconds, for ever.
+    pub(crate) async fn sweep(&self) {
+        let mut ticks = interval(SWEEP);
+        loop {
+            ticks.tick().await;
+            self.lock_unconfirmed().sweep();
+            for shard in &self.confirmed {
+                lock(shard).retain(|_, session| !session.is_over());
+            }
+        }
+    }
+
+    fn shard(&self, id: &SessionId) -> MutexGuard<'_, Shard> {
+        lock(&self.confirmed[usize::from(id[0]) % SHARDS])
+    }
+
+    fn lock_unconfirmed(&self) -> MutexGuard<'_, Unconfirmed> {
+        lock(&self.unconfirmed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

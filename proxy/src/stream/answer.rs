@@ -1,0 +1,59 @@
+//! Responses that the proxy makes itself, inside the channel (SPEC.md, Section 13.3).
+
+use bytes::BytesMut;
+use steve_protocol::head::{HeadError, encode_response};
+use steve_protocol::stream::{MessageSealer, Response, SealError};
+
+/// Why the app's response is not what the client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AppError {
+    MalformedRequest,
+    HeadTooLarge,
+    NotImplemented,
+    Unreachable,
+    MalformedResponse,
+    Timeout,
+}
+
+impl AppError {
+    fn parts(self) -> (u16, &'static str) {
+        match self {
+            Self::MalformedRequest => (400, "malformed_request"),
+            Self::HeadTooLarge => (431, "head_too_large"),
+            Self::NotImplemented => (501, "not_implemented"),
+            Self::Unreachable => (502, "app_unreachable"),
+            Self::MalformedResponse => (502, "app_malformed_response"),
+            Self::Timeout => (504, "app_timeout"),
+        }
+    }
+
+    /// Seals the whole response; without the body when it answers a HEAD request.
+    pub(super) fn seal(
+        self,
+        to_head_request: bool,
+        sealer: &mut MessageSealer<Response>,
+        out: &mut BytesMut,
+    ) -> Result<(), SealError> {
+        let (status, code) = self.parts();
+        let body = format!(r#"{{"error":"{code}"}}"#);
+        let length = body.len().to_string();
+        let fields: [(&str, &[u8]); 4] = [
+            ("content-type", b"application/json"),
+            ("content-length", length.as_bytes()),
+            ("cache-control", b"no-store"),
+            ("steve-error", code.as_bytes()),
+        ];
+        let head = encode_response(status, fields.into_iter());
+        sealer.head(&head.unwrap_or_default(), to_head_request, out)?;
+        if to_head_request { Ok(()) } else { sealer.data(body.as_bytes(), true, out) }
+    }
+}
+
+impl From<HeadError> for AppError {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::TooLarge => Self::HeadTooLarge,
+            _ => Self::MalformedRequest,
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The request of a stream: opens frames as the app takes them, so that back-pressure reaches from
+//! the app to the client without a buffer or task between them.
+
+use crate::body::BrokenOff;
+use crate::sessions::Session;
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use steve_protocol::frame::FrameError;
+use steve_protocol::stream::{Event, MessageOpener, Request, ResetCode, StreamError};
+use tokio::time::Instant;
+
+/// A request whose head was dispatched. The app's connection reads it as the body of its request;
+/// the response side watches it for failure.
+pub(crate) struct Inbound {
+    state: Mutex<State>,
+    session: Arc<Session>,
+    /// Code of a failure; 0 for none.
+    failure: AtomicU16,
+    response: AtomicWaker,
+}
+
+struct State {
+    body: Incoming,
+    opener: MessageOpener<Request>,
+    phase: Phase,
+    /// Bytes of the declared length that the app has yet to get.
+    missing: Option<u64>,
+    /// What would complete the declared length. The app gets it when FIN has authenticated, because
+    /// with it the app takes the request for complete.
+    held: Option<Bytes>,
+    app: Option<Waker>,
+    last_progress: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// FIN has authenticated.
+    Complete,
+    /// Failed, or not wanted any more: the app must not take the request for complete.
+    Aborted,
+}
+
+impl Inbound {
+    /// The rest of a request after its head. `declared` is its content-length; `complete` says that
+    /// the head was all.
+    pub(crate) fn new(
+        body: Incoming,
+        opener: MessageOpener<Request>,
+        session: Arc<Session>,
+        declared: Option<u64>,
+        complete: bool,
+    ) -> Self {
+        let state = State {
+            body,
+            opener,
+            phase: if complete { Phase::Complete } else { Phase::Open },
+            missing: declared,
+            held: None,
+            app: None,
+            last_progress: Instant::now(),
+        };
+        Self {
+            state: Mutex::new(state),
+            session,
+            failure: AtomicU16::new(0),
+            response: AtomicWaker::new(),
+        }
+    }
+
+    /// The next piece of the body for the app.
+    pub(crate) fn poll_for_app(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(held) = state.held.take_if(|_| state.phase == Phase::Complete) {
+                return Poll::Ready(Some(Ok(Frame::data(held))));
+            }
+            match state.phase {
+                Phase::Open => {}
+                Phase::Complete => return Poll::Ready(None),
+                Phase::Aborted => return Poll::Ready(Some(Err(BrokenOff))),
+            }
+            match state.opener.next_event() {
+                Ok(Some(event)) => match self.deliver(&mut state, event) {
+                    Ok(None) => {}
+                    Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                    Err(code) => self.fail(&mut state, code),
+                },
+                Ok(None) => match ready!(state.poll_receive(cx)) {
+                    Some(Ok(chunk)) => {
+                        state.last_progress = Instant::now();
+                        self.session.touch();
+                        state.opener.push(chunk);
+                    }
+                    Some(Err(BrokenOff)) | None => self.fail(&mut state, ResetCode::TRUNCATED),
+                },
+                Err(error) => self.fail(&mut state, reset_code(error)),
+            }
+        }
+    }
+
+    /// What the app gets for `event`, if anything yet.
+    fn deliver<H>(
+        &self,
+        state: &mut State,
+        event: Event<H>,
+    ) -> Result<Option<Frame<Bytes>>, ResetCode> {
+        let frame = match event {
+            Event::Data { data, fin } => {
+                if fin {
+                    state.complete()?;
+                }
+                state.release(data, fin).map(Frame::data)
+            }
+            Event::Trailers(trailers) => {
+                state.complete()?;
+                // A declared length leaves no place for trailers in HTTP/1.1.
+                let fields = super::request::trailers(&trailers);
+                fields.filter(|_| state.missing.is_none()).map(Frame::trailers)
+            }
+            Event::Reset(_) => return Err(ResetCode::CANCELLED),
+            Event::Head { .. } | Event::Informational(_) => return Err(ResetCode::PROTOCOL_ERROR),
+        };
+        Ok(frame)
+    }
+
+    fn fail(&self, state: &mut State, code: ResetCode) {
+        state.phase = Phase::Aborted;
+        self.failure.store(code.to_u16(), Ordering::Release);
+        self.response.wake();
+    }
+
+    /// The failure of the request, if it failed; otherwise the response is woken when it does.
+    pub(crate) fn poll_failure(&self, cx: &Context<'_>) -> Option<ResetCode> {
+        self.response.register(cx.waker());
+        match self.failure.load(Ordering::Acquire) {
+            0 => None,
+            code => Some(ResetCode::from_u16(code)),
+        }
+    }
+
+    /// Ends a request that is still open: the app sees it break off.
+    pub(crate) fn stop(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Aborted;
+            if let Some(app) = state.app.take() {
+                app.wake();
+            }
+        }
+    }
+
+    /// Reads and throws away what the client still sends. Ready with the number of bytes, or none at
+    /// the end.
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        match ready!(self.lock().poll_receive(cx)) {
+            Some(Ok(chunk)) => Poll::Ready(Some(chunk.len())),
+            Some(Err(_)) | None => Poll::Ready(None),
+        }
+    }
+
+    /// True when the app has got all of a complete request.
+    pub(crate) fn is_delivered(&self) -> bool {
+        let state = self.lock();
+        state.phase == Phase::Complete && state.held.is_none()
+    }
+
+    /// When bytes last came, unless the request is complete.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        (state.phase == Phase::Open).then_some(state.last_progress)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The next bytes of the outer body.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        loop {
+            return match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => {
+                    self.app = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(BrokenOff))),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(chunk) => Poll::Ready(Some(Ok(chunk))),
+                    Err(_trailers_of_the_outer_request) => continue,
+                },
+            };
+        }
+    }
+
+    /// FIN has authenticated; bytes after it are an error.
+    fn complete(&mut self) -> Result<(), ResetCode> {
+        self.opener.next_event().map_err(reset_code)?;
+        self.phase = Phase::Complete;
+        Ok(())
+    }
+
+    /// What of `data` the app may have now.
+    fn release(&mut self, data: Bytes, fin: bool) -> Option<Bytes> {
+        if let Some(missing) = &mut self.missing {
+            *missing = missing.saturating_sub(data.len() as u64);
+            if *missing == 0 && !fin && !data.is_empty() {
+                self.held = Some(data);
+                return None;
+            }
+        }
+        (!data.is_empty()).then_some(data)
+    }
+}
+
+fn reset_code(error: StreamError) -> ResetCode {
+    match error {
+        StreamError::Frame(FrameError::Exhausted) => ResetCode::LIMIT,
+        StreamError::Truncated => ResetCode::TRUNCATED,
+        _ => ResetCode::PROTOCOL_ERROR,
+    }
+}

@@ -1,0 +1,152 @@
+//! From an inner request head to a request for the app (SPEC.md, Section 10.2).
+//!
+//! hyper serialises it anew: what it cannot express is refused, not repaired (row 21).
+
+use super::answer::AppError;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use steve_protocol::head::{Fields, HopByHop, RequestHead, Trailers, is_reserved};
+
+const SESSION: HeaderName = HeaderName::from_static("steve-session");
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+
+/// What the app is to get.
+#[derive(Debug)]
+pub(super) struct AppHead {
+    pub(super) method: Method,
+    pub(super) path: PathAndQuery,
+    pub(super) headers: HeaderMap,
+    /// The length of the body, if the app learns it from the head.
+    pub(super) declared: Option<u64>,
+}
+
+impl AppHead {
+    /// `complete` says that the request has no body; `binding` is the session's.
+    pub(super) fn new(
+        head: &RequestHead,
+        complete: bool,
+        binding: &[u8; 32],
+    ) -> Result<Self, AppError> {
+        if head.method() == "CONNECT" {
+            return Err(AppError::NotImplemented);
+        }
+        let malformed = |_| AppError::MalformedRequest;
+        let method = Method::from_bytes(head.method().as_bytes()).map_err(|_| malformed(()))?;
+        let path = PathAndQuery::try_from(head.path()).map_err(|_| malformed(()))?;
+        if path.as_str() != head.path() {
+            return Err(AppError::MalformedRequest);
+        }
+        let mut headers = end_to_end(head.fields()).ok_or(AppError::MalformedRequest)?;
+        let host = HeaderValue::from_str(head.authority()).map_err(|_| malformed(()))?;
+        headers.insert(HOST, host);
+        let mut encoded = [0; 43];
+        let session = URL_SAFE_NO_PAD
+            .encode_slice(binding, &mut encoded)
+            .ok()
+            .and_then(|len| HeaderValue::from_bytes(&encoded[..len]).ok());
+        headers.insert(SESSION, session.ok_or(AppError::MalformedRequest)?);
+
+        // Only a chunked body can end in trailers, and only its end says that the message is
+        // complete when no bytes are to come.
+        let declared = head
+            .content_length()
+            .filter(|len| complete || (*len > 0 && !headers.contains_key(TRAILER)));
+        if declared.is_none() {
+            headers.remove(CONTENT_LENGTH);
+            if !complete {
+                headers.insert(TRANSFER_ENCODING, CHUNKED);
+            }
+        }
+        Ok(Self { method, path, headers, declared })
+    }
+}
+
+/// The fields that pass: neither hop-by-hop nor in the namespace of the proxy (row 22).
+fn end_to_end(fields: &Fields) -> Option<HeaderMap> {
+    let connection = fields.all("connection").map(Bytes::as_ref);
+    to_header_map(fields, &HopByHop::new(connection))
+}
+
+/// The trailer section for the app.
+pub(super) fn trailers(trailers: &Trailers) -> Option<HeaderMap> {
+    to_header_map(trailers.fields(), &HopByHop::default())
+}
+
+fn to_header_map(fields: &Fields, hop_by_hop: &HopByHop) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(fields.len() + 3);
+    for line in fields.iter() {
+        if is_reserved(line.name()) || hop_by_hop.drops(line.name(), line.value()) {
+            continue;
+        }
+        let name = HeaderName::from_bytes(line.name().as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_maybe_shared(line.value().clone()).ok()?);
+    }
+    Some(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use steve_protocol::head::encode_request;
+
+    fn app_head(
+        method: &str,
+        path: &str,
+        fields: &[(&str, &[u8])],
+        complete: bool,
+    ) -> Result<AppHead, AppError> {
+        let fields = fields.iter().copied();
+        let encoded = encode_request(method, "https", "app.example", path, fields).unwrap();
+        AppHead::new(&RequestHead::decode(encoded).unwrap(), complete, &[0; 32])
+    }
+
+    #[test]
+    fn row_22_only_the_proxy_sets_its_namespace() {
+        let forged: &[(&str, &[u8])] = &[("steve-session", b"mine"), ("steve-admin", b"yes")];
+        let headers = app_head("GET", "/", forged, true).unwrap().headers;
+        assert_eq!(headers.get_all("steve-session").iter().count(), 1);
+        assert_eq!(headers["steve-session"], "A".repeat(43).as_str());
+        assert!(!headers.contains_key("steve-admin"));
+        assert_eq!(headers["host"], "app.example");
+    }
+
+    #[test]
+    fn row_21_framing_is_ours() {
+        let fields: &[(&str, &[u8])] = &[
+            ("transfer-encoding", b"gzip, chunked"),
+            ("connection", b"close, x-secret"),
+            ("x-secret", b"1"),
+            ("content-length", b"5"),
+        ];
+        let head = app_head("POST", "/", fields, false).unwrap();
+        assert_eq!(head.declared, Some(5));
+        assert_eq!(head.headers["content-length"], "5");
+        for dropped in ["transfer-encoding", "connection", "x-secret"] {
+            assert!(!head.headers.contains_key(dropped), "{dropped}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_may_fail_is_never_complete_in_the_head() {
+        let zero: &[(&str, &[u8])] = &[("content-length", b"0")];
+        let head = app_head("GET", "/", zero, false).unwrap();
+        assert_eq!((head.declared, &head.headers["transfer-encoding"]), (None, &CHUNKED));
+        assert!(!head.headers.contains_key("content-length"));
+        let head = app_head("GET", "/", zero, true).unwrap();
+        assert_eq!(head.declared, Some(0));
+        let announced: &[(&str, &[u8])] = &[("content-length", b"5"), ("trailer", b"x-sum")];
+        assert_eq!(app_head("POST", "/", announced, false).unwrap().declared, None);
+    }
+
+    #[test]
+    fn refuses_what_hyper_cannot_say() {
+        assert_eq!(app_head("CONNECT", "/", &[], true).unwrap_err(), AppError::NotImplemented);
+        assert_eq!(app_head("GET", "/a<b", &[], true).unwrap_err(), AppError::MalformedRequest);
+        assert_eq!(app_head("OPTIONS", "*", &[], true).unwrap().path.as_str(), "*");
+        assert_eq!(app_head("GET", "//x/?a=b", &[], true).unwrap().path.as_str(), "//x/?a=b");
+    }
+}

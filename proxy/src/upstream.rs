@@ -1,0 +1,49 @@
+//! The connection pool to the app.
+
+use crate::body::AppBody;
+use crate::limits::{CONNECTION_BUFFER, Limits, MAX_FIELDS};
+use http::Uri;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// Sends requests to the app over HTTP/1.1. hyper closes a connection after any error and after any
+/// message that was not read or written to its end; only whole exchanges are followed by another
+/// (row 23). A request is sent a second time only if no byte of it was written.
+pub(crate) struct Upstream {
+    client: Client<HttpConnector, AppBody>,
+    authority: Authority,
+}
+
+impl Upstream {
+    pub(crate) fn new(authority: Authority, limits: &Limits) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(limits.app_connect_timeout));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(limits.app_idle_timeout)
+            .pool_max_idle_per_host(limits.app_max_idle)
+            .http1_max_headers(MAX_FIELDS)
+            .http1_max_buf_size(CONNECTION_BUFFER)
+            .retry_canceled_requests(true)
+            .set_host(false)
+            .build(connector);
+        Self { client, authority }
+    }
+
+    /// Where `path` is, for the pool. On the wire it is in origin form.
+    pub(crate) fn uri(&self, path: PathAndQuery) -> Result<Uri, http::Error> {
+        Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build()
+    }
+
+    /// Starts an exchange. Dropping the future cancels it.
+    pub(crate) fn send(&self, request: http::Request<AppBody>) -> ResponseFuture {
+        self.client.request(request)
+    }
+}

@@ -1,0 +1,111 @@
+use super::guard::StreamGuard;
+use super::upload::Link;
+use crate::error::{ChannelError, Error};
+use crate::fields;
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use steve_protocol::head::ResponseHead;
+use steve_protocol::stream::{Event, MessageOpener, Response, StreamError};
+
+/// A response while it arrives. Dropping it cancels the exchange.
+pub(crate) struct Incoming {
+    outer: hyper::body::Incoming,
+    opener: MessageOpener<Response>,
+    guard: Arc<StreamGuard>,
+    upload: Option<Link>,
+}
+
+/// A piece of a response's body.
+pub(crate) enum Item {
+    Data { data: Bytes, fin: bool },
+    Trailers(HeaderMap),
+}
+
+impl Incoming {
+    pub(super) fn new(
+        outer: hyper::body::Incoming,
+        opener: MessageOpener<Response>,
+        guard: Arc<StreamGuard>,
+        upload: Option<Link>,
+    ) -> Self {
+        Self { outer, opener, guard, upload }
+    }
+
+    /// The final head, and whether the message is complete with it.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(ResponseHead, bool), Error>> {
+        loop {
+            match ready!(self.poll_event(cx))? {
+                Event::Head { head, fin } => return Poll::Ready(Ok((head, fin))),
+                Event::Informational(_) => {}
+                event => return Poll::Ready(Err(unexpected(event))),
+            }
+        }
+    }
+
+    /// The next piece of the body. Not to be called after FIN or an error.
+    pub(crate) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<Item, Error>> {
+        Poll::Ready(match ready!(self.poll_event(cx))? {
+            Event::Data { data, fin } => {
+                self.guard.sizes.add_response(data.len());
+                Ok(Item::Data { data, fin })
+            }
+            Event::Trailers(trailers) => {
+                fields::to_header_map(trailers.fields()).map(Item::Trailers)
+            }
+            event => Err(unexpected(event)),
+        })
+    }
+
+    /// What to report for `error`; ends the session if that calls for it.
+    pub(crate) fn cause(&self, error: Error) -> Error {
+        let error = self.guard.cause(error);
+        if crate::retry::ends_session(&error) {
+            self.guard.session.end();
+        }
+        error
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<ResponseHead>, Error>> {
+        loop {
+            if let Some(event) = self.opener.next_event()? {
+                return Poll::Ready(Ok(event));
+            }
+            self.poll_upload(cx)?;
+            match ready!(Pin::new(&mut self.outer).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    self.guard.session.touch();
+                    self.opener.push(frame.into_data().unwrap_or_default());
+                }
+                // An outer transport error is a truncation as well (SPEC.md, Section 9.3).
+                Some(Err(_)) | None => {
+                    self.opener.end()?;
+                    return Poll::Ready(Err(StreamError::Truncated.into()));
+                }
+            }
+        }
+    }
+
+    /// Fails when the request cannot be completed.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if self.upload.as_mut().is_some_and(|upload| upload.poll_over(cx).is_ready()) {
+            self.upload = None;
+            return self.guard.upload_error().map_or(Ok(()), Err);
+        }
+        Ok(())
+    }
+}
+
+/// A reset, or what the opener does not give here.
+fn unexpected(event: Event<ResponseHead>) -> Error {
+    match event {
+        Event::Reset(code) => ChannelError::Reset { code }.into(),
+        _ => StreamError::OutOfOrder.into(),
+    }
+}

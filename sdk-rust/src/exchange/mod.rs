@@ -1,0 +1,148 @@
+//! One attempt at one exchange: a request out, the head of its response back.
+
+mod guard;
+mod incoming;
+mod outer_body;
+mod prepared;
+mod upload;
+
+pub(crate) use incoming::{Incoming, Item};
+pub(crate) use outer_body::OuterBody;
+pub(crate) use prepared::Prepared;
+
+use crate::body::Body;
+use crate::error::{Error, Stage};
+use crate::fields;
+use crate::receipt::Receipt;
+use crate::request_body::{Kind, RequestBody};
+use crate::session::{OpeningStream, Session};
+use crate::transport::Transport;
+use bytes::BytesMut;
+use futures_util::future::poll_fn;
+use guard::StreamGuard;
+use http::{Response, StatusCode};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use steve_protocol::frame::MAX_CONTENT_LEN;
+use steve_protocol::session::ClientStream;
+use tokio::sync::OwnedSemaphorePermit;
+use upload::{Link, Upload};
+
+/// A stream that is open, with the right to use it.
+pub(crate) struct Ticket {
+    pub(crate) session: Arc<Session>,
+    pub(crate) stream: ClientStream,
+    pub(crate) opening: OpeningStream,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// Why an attempt gave no response head.
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// A byte of the stream may have left the client.
+    pub(crate) sent: bool,
+}
+
+/// Sends the request and waits for the head of its response.
+pub(crate) async fn attempt(
+    transport: &Transport,
+    ticket: Ticket,
+    prepared: &Prepared,
+    body: RequestBody,
+    idle_timeout: Option<Duration>,
+) -> Result<Response<Body>, Failed> {
+    let Ticket { session, stream, opening, permit } = ticket;
+    let ClientStream { open, request, mut response } = stream;
+    if prepared.is_head_request() {
+        response.answers_head_request();
+    }
+    let guard = Arc::new(StreamGuard::new(session.clone(), permit));
+    let receipt = Receipt {
+        session_id: open.session_id,
+        stream_id: open.stream_id,
+        suite: session.core.suite(),
+        trust: session.trusted.trust.clone(),
+        module_id: session.trusted.module_id.clone(),
+        sizes: guard.sizes.clone(),
+    };
+
+    let exchange = async {
+        let mut out = BytesMut::new();
+        out.extend_from_slice(&open.encode());
+        let (outer, mut upload) = begin(request, prepared, body, out, &guard)?;
+        let outer = send(transport, outer, &mut upload, &guard).await?;
+        drop(opening);
+        let mut incoming = Incoming::new(outer, response, guard.clone(), upload);
+        let head = poll_fn(|cx| incoming.poll_head(cx)).await?;
+        Ok((head, incoming))
+    };
+    let (item, incoming) = exchange.await.map_err(|error| {
+        let error = guard.cause(error);
+        if crate::retry::ends_session(&error) {
+            session.end();
+        }
+        Failed { error, sent: guard.was_sent() }
+    })?;
+
+    let (head, fin) = item;
+    let headers = fields::to_header_map(head.fields()).map_err(|error| Failed { error, sent: true })?;
+    let length = prepared.response_length(&headers);
+    let body =
+        if fin { Body::empty() } else { Body::new(incoming, idle_timeout, length) };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or_default();
+    *response.headers_mut() = headers;
+    response.extensions_mut().insert(receipt);
+    Ok(response)
+}
+
+/// Seals the beginning of the request: all of it, if it is complete and small.
+fn begin(
+    mut sealer: steve_protocol::stream::MessageSealer<steve_protocol::stream::Request>,
+    prepared: &Prepared,
+    body: RequestBody,
+    mut out: BytesMut,
+    guard: &Arc<StreamGuard>,
+) -> Result<(OuterBody, Option<Link>), Error> {
+    let whole = match &body.0 {
+        Kind::Complete(bytes) if bytes.len() <= MAX_CONTENT_LEN => Some(bytes.clone()),
+        _ => None,
+    };
+    let Some(bytes) = whole else {
+        sealer.head(prepared.head(), false, &mut out)?;
+        let length = prepared.body_length();
+        let (upload, link) = Upload::new(sealer, body.0, length, out, guard.clone());
+        return Ok((OuterBody::Upload(Box::new(upload)), Some(link)));
+    };
+    sealer.head(prepared.head(), bytes.is_empty(), &mut out)?;
+    if !bytes.is_empty() {
+        sealer.data(&bytes, true, &mut out)?;
+    }
+    guard.sizes.add_request(bytes.len());
+    Ok((OuterBody::Whole { bytes: out.freeze(), guard: Some(guard.clone()) }, None))
+}
+
+/// Sends the outer request; the answer may come while the upload goes on.
+async fn send(
+    transport: &Transport,
+    outer: OuterBody,
+    upload: &mut Option<Link>,
+    guard: &StreamGuard,
+) -> Result<hyper::body::Incoming, Error> {
+    let mut answer = pin!(transport.stream(outer, Stage::Request));
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(answer);
+        }
+        if upload.as_mut().is_some_and(|upload| upload.poll_over(cx).is_ready()) {
+            *upload = None;
+            if let Some(error) = guard.upload_error() {
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,158 @@
+use super::guard::StreamGuard;
+use super::outer_body::Aborted;
+use crate::error::{BoxError, Error, InvalidRequest, SharedError};
+use crate::request_body::Kind;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::HeaderMap;
+use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use steve_protocol::frame::MAX_CONTENT_LEN;
+use steve_protocol::head::{self, BodyLength};
+use steve_protocol::stream::{MessageSealer, Request, ResetCode};
+use tokio::sync::oneshot;
+
+/// Seals a request while the network takes it: never more than one chunk ahead.
+pub(crate) struct Upload {
+    sealer: MessageSealer<Request>,
+    source: Option<UnsyncBoxBody<Bytes, BoxError>>,
+    /// Taken from the source, to be sealed.
+    pending: Bytes,
+    trailers: Option<HeaderMap>,
+    length: BodyLength,
+    /// Sealed, to be sent.
+    out: BytesMut,
+    guard: Arc<StreamGuard>,
+    /// Its other end is dropped when nobody wants a response any more.
+    wanted: oneshot::Receiver<Infallible>,
+    /// Dropped with the upload; then `guard` holds the reason if it failed.
+    _alive: oneshot::Sender<Infallible>,
+}
+
+impl Upload {
+    /// `out` begins the stream: StreamOpen and HEAD, sealed without FIN.
+    pub(crate) fn new(
+        sealer: MessageSealer<Request>,
+        body: Kind,
+        length: BodyLength,
+        out: BytesMut,
+        guard: Arc<StreamGuard>,
+    ) -> (Self, Link) {
+        let (pending, source) = match body {
+            Kind::Complete(bytes) => (bytes, None),
+            Kind::Stream(source) => (Bytes::new(), Some(source)),
+        };
+        let (keep, wanted) = oneshot::channel();
+        let (alive, over) = oneshot::channel();
+        let upload = Self {
+            sealer,
+            source,
+            pending,
+            trailers: None,
+            length,
+            out,
+            guard,
+            wanted,
+            _alive: alive,
+        };
+        (upload, Link { over, _keep: keep })
+    }
+
+    /// The next bytes for the network.
+    pub(super) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if self.is_over() {
+            return Poll::Ready(None);
+        }
+        if self.wanted.poll_unpin(cx).is_ready() {
+            return Poll::Ready(Some(Err(Aborted)));
+        }
+        while !self.sealer.is_over() && self.out.len() < MAX_CONTENT_LEN {
+            match self.poll_seal(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.guard.fail_upload(error);
+                    if self.sealer.reset(ResetCode::CANCELLED, &mut self.out).is_err() {
+                        return Poll::Ready(Some(Err(Aborted)));
+                    }
+                }
+                Poll::Pending => break,
+            }
+        }
+        if !self.out.is_empty() {
+            self.guard.sending();
+            return Poll::Ready(Some(Ok(self.out.split().freeze())));
+        }
+        if self.sealer.is_over() { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Seals the next piece of the body.
+    fn poll_seal(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.pending.is_empty() && self.trailers.is_none() {
+            if let Some(source) = &mut self.source {
+                match ready!(Pin::new(source).poll_frame(cx)) {
+                    None => self.source = None,
+                    Some(Err(error)) => {
+                        return Poll::Ready(Err(Error::RequestBody(SharedError::new(error))));
+                    }
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => self.pending = data,
+                        Err(frame) => self.trailers = frame.into_trailers().ok(),
+                    },
+                }
+            }
+        }
+        Poll::Ready(self.seal())
+    }
+
+    fn seal(&mut self) -> Result<(), Error> {
+        if let Some(trailers) = self.trailers.take() {
+            self.source = None;
+            self.length.finish().map_err(|_| InvalidRequest::ContentLength)?;
+            return self.seal_trailers(&trailers);
+        }
+        let data = self.pending.slice(..self.pending.len().min(MAX_CONTENT_LEN));
+        let ended = self.source.as_ref().is_none_or(Body::is_end_stream);
+        let fin = ended && data.len() == self.pending.len();
+        self.length.add(data.len()).map_err(|_| InvalidRequest::ContentLength)?;
+        if fin {
+            self.source = None;
+            self.length.finish().map_err(|_| InvalidRequest::ContentLength)?;
+        }
+        self.sealer.data(&data, fin, &mut self.out)?;
+        self.pending.advance(data.len());
+        self.guard.sizes.add_request(data.len());
+        Ok(())
+    }
+
+    fn seal_trailers(&mut self, trailers: &HeaderMap) -> Result<(), Error> {
+        let fields = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let encoded = head::encode_trailers(fields)
+            .map_err(|error| InvalidRequest::Http(error.to_string()))?;
+        Ok(self.sealer.trailers(&encoded, &mut self.out)?)
+    }
+
+    /// True when the network has got everything.
+    pub(super) fn is_over(&self) -> bool {
+        self.sealer.is_over() && self.out.is_empty()
+    }
+}
+
+/// The response's connection to its request's upload; dropping it aborts what is left of that.
+pub(crate) struct Link {
+    over: oneshot::Receiver<Infallible>,
+    _keep: oneshot::Sender<Infallible>,
+}
+
+impl Link {
+    /// Ready when the upload is over, one way or the other.
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.over.poll_unpin(cx).map(|_| ())
+    }
+}

@@ -1,0 +1,100 @@
+//! One session with one verified enclave, and when to stop using it.
+
+use crate::trusted::Trusted;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use steve_protocol::session::{ClientSession, ClientStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Streams a client has open at once, whatever the proxy allows.
+const MAX_STREAMS: usize = 512;
+/// How far the ids of streams that are opening may lie apart; the proxy's window is larger (SPEC.md,
+/// Section 9.1).
+const MAX_SPREAD: u64 = 1000;
+
+/// An established session.
+pub(crate) struct Session {
+    pub(crate) core: ClientSession,
+    pub(crate) trusted: Arc<Trusted>,
+    established: Instant,
+    /// Milliseconds after `established`.
+    last_frame: AtomicU64,
+    streams: Arc<Semaphore>,
+    opening: Mutex<BTreeSet<u64>>,
+    ended: AtomicBool,
+}
+
+impl Session {
+    /// `started` is when the ClientHello was sent: the proxy's clock starts later.
+    pub(crate) fn new(core: ClientSession, trusted: Arc<Trusted>, started: Instant) -> Self {
+        let streams = usize::from(core.parameters().max_streams).min(MAX_STREAMS);
+        Self {
+            core,
+            trusted,
+            established: started,
+            last_frame: AtomicU64::new(0),
+            streams: Arc::new(Semaphore::new(streams)),
+            opening: Mutex::default(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits until the proxy's limit allows one more stream.
+    pub(crate) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().acquire_owned().await.ok()
+    }
+
+    /// Opens a stream; none when it is time for a new session.
+    pub(crate) fn open_stream(self: &Arc<Self>) -> Option<(ClientStream, OpeningStream)> {
+        let stream = self.is_usable().then(|| self.core.open_stream()).flatten()?;
+        let id = stream.open.stream_id;
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if opening.first().is_some_and(|oldest| id.saturating_sub(*oldest) > MAX_SPREAD) {
+            self.end();
+            return None;
+        }
+        opening.insert(id);
+        drop(opening);
+        Some((stream, OpeningStream { session: self.clone(), id }))
+    }
+
+    /// False when new streams belong on a new session.
+    pub(crate) fn is_usable(&self) -> bool {
+        let parameters = self.core.parameters();
+        let age = self.established.elapsed();
+        let idle = age.saturating_sub(Duration::from_millis(self.last_frame.load(Relaxed)));
+        !self.ended.load(Relaxed)
+            && age < nine_tenths(parameters.lifetime)
+            && idle < nine_tenths(parameters.idle_timeout)
+            && self.trusted.is_valid()
+    }
+
+    /// Notes that a frame was sent or received.
+    pub(crate) fn touch(&self) {
+        let now = u64::try_from(self.established.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_frame.fetch_max(now, Relaxed);
+    }
+
+    /// No further streams; those that are open go on.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Relaxed);
+    }
+}
+
+/// A stream that the proxy may not have accepted yet.
+pub(crate) struct OpeningStream {
+    session: Arc<Session>,
+    id: u64,
+}
+
+impl Drop for OpeningStream {
+    fn drop(&mut self) {
+        self.session.opening.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+fn nine_tenths(duration: Duration) -> Duration {
+    duration / 10 * 9
+}

@@ -1,0 +1,126 @@
+//! The outer HTTP: one connection pool, two URLs, and nothing of the inner requests.
+
+mod connector;
+mod limited;
+
+pub(crate) use connector::TlsRoots;
+pub(crate) use limited::read_exact;
+
+use crate::error::{Error, Stage};
+use crate::exchange::OuterBody;
+use crate::origin::Origin;
+use bytes::Bytes;
+use connector::Connector;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::time::Duration;
+
+const EVIDENCE_PATH: &str = "/.well-known/steve/v3/evidence";
+const STREAM_PATH: &str = "/.well-known/steve/v3/stream";
+const STREAM_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.steve.stream");
+const CHALLENGE_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+const MAX_ERROR_LEN: usize = 1024;
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const POOL_MAX_IDLE: usize = 64;
+
+/// Sends outer requests.
+pub(crate) struct Transport {
+    client: Client<Connector, OuterBody>,
+    evidence: Uri,
+    stream: Uri,
+}
+
+impl Transport {
+    pub(crate) fn new(
+        origin: &Origin,
+        roots: TlsRoots,
+        connect_timeout: Duration,
+    ) -> Result<Self, rustls::Error> {
+        let connector = Connector::new(roots, connect_timeout)?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(POOL_MAX_IDLE)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .build(connector);
+        let uri = |path| {
+            Uri::builder()
+                .scheme(origin.scheme())
+                .authority(origin.authority())
+                .path_and_query(path)
+                .build()
+                .unwrap_or_default()
+        };
+        Ok(Self { client, evidence: uri(EVIDENCE_PATH), stream: uri(STREAM_PATH) })
+    }
+
+    /// Posts a challenge; gives the encoded evidence.
+    pub(crate) async fn evidence(
+        &self,
+        challenge: &[u8; 32],
+        limit: usize,
+    ) -> Result<Bytes, Error> {
+        let body = OuterBody::whole(Bytes::copy_from_slice(challenge));
+        let response =
+            self.post(&self.evidence, CHALLENGE_TYPE, body, Stage::Evidence).await?;
+        limited::read_up_to(response.into_body(), limit, Stage::Evidence).await
+    }
+
+    /// Posts a stream body; gives the body of a successful answer.
+    pub(crate) async fn stream(&self, body: OuterBody, stage: Stage) -> Result<Incoming, Error> {
+        self.post(&self.stream, STREAM_TYPE, body, stage).await.map(Response::into_body)
+    }
+
+    async fn post(
+        &self,
+        uri: &Uri,
+        content_type: HeaderValue,
+        body: OuterBody,
+        stage: Stage,
+    ) -> Result<Response<Incoming>, Error> {
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| Error::transport(stage, error.is_connect(), error))?;
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            status => {
+                let code = limited::read_up_to(response.into_body(), MAX_ERROR_LEN, stage)
+                    .await
+                    .ok()
+                    .and_then(|body| error_code(&body));
+                Err(Error::Outer { stage, status, code })
+            }
+        }
+    }
+}
+
+/// The code in `{"error":"<code>"}`, if it is one that can be shown to a person.
+fn error_code(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let code = body.get("error")?.as_str()?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    ((1..=40).contains(&code.len()) && code.bytes().all(plain)).then(|| code.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::error_code;
+
+    #[test]
+    fn shows_codes_and_nothing_else() {
+        assert_eq!(error_code(br#"{"error":"unrecognized"}"#).as_deref(), Some("unrecognized"));
+        for body in ["", "{}", "[]", r#"{"error":1}"#, r#"{"error":""}"#, "{\"error\":\"\\u001b[31m\"}"] {
+            assert_eq!(error_code(body.as_bytes()), None, "{body}");
+        }
+    }
+}
