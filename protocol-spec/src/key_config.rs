@@ -86,7 +86,9 @@ impl KeyConfig {
             let suite = Suite::from_id(entries.u16()?).ok_or(DecodeError)?;
             let public_key = entries.vec16(suite.kem().public_key_len())?.to_vec();
             let ascending = keys.last().is_none_or(|last| last.suite < suite);
-            if public_key.len() != suite.kem().public_key_len() || !ascending {
+            let ambiguous =
+                keys.iter().any(|key| key.key_id == key_id && key.public_key != public_key);
+            if public_key.len() != suite.kem().public_key_len() || !ascending || ambiguous {
                 return Err(DecodeError);
             }
             keys.push(KeyEntry { key_id, suite, public_key });
@@ -147,7 +149,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_canonical() {
-        let mutations: [fn(&mut KeyConfigFields); 6] = [
+        let mutations: [fn(&mut KeyConfigFields); 7] = [
+            |f| f.keys[1].key_id = f.keys[0].key_id,
             |f| f.keys.clear(),
             |f| f.keys.reverse(),
             |f| f.keys[1] = f.keys[0].clone(),

@@ -4,8 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use steve_protocol::evidence::Refusal;
+use steve_protocol::evidence::{AppraisalError, Refusal};
 use steve_protocol::handshake::HandshakeError;
+use steve_protocol::head::HeadError;
 use steve_protocol::stream::{ResetCode, SealError, StreamError};
 
 /// Any error of the crate, made shareable.
@@ -78,8 +79,8 @@ pub enum Error {
         reason: &'static str,
     },
     /// The evidence does not show an enclave that the policy accepts. Nothing was sent to it.
-    #[error("the enclave is not trusted: {0}")]
-    Evidence(Arc<Refusal>),
+    #[error(transparent)]
+    Evidence(#[from] Refusal),
     /// No session keys could be agreed on with the verified enclave. No request was sent.
     #[error("the handshake with the enclave failed: {0}")]
     Handshake(HandshakeError),
@@ -97,6 +98,9 @@ pub enum Error {
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers")]
     NoEntropy,
+    /// A task of the client itself ended early: it panicked, or the runtime is shutting down.
+    #[error("the client failed: {0}")]
+    Internal(SharedError),
     /// The response body is not UTF-8, but text was asked for.
     #[error("the response body is not UTF-8 text")]
     NotText,
@@ -121,14 +125,9 @@ pub enum InvalidRequest {
     /// The protocol does not carry CONNECT.
     #[error("the method CONNECT cannot be used")]
     Connect,
-    /// The head is larger than this proxy accepts.
-    #[error("its head is {size} bytes, the enclave accepts {limit}; send fewer or shorter fields")]
-    HeadTooLarge {
-        /// Of the encoded head, in bytes.
-        size: usize,
-        /// What the proxy announced, in bytes.
-        limit: usize,
-    },
+    /// The head breaks a rule of the protocol.
+    #[error("its head: {0}")]
+    Head(#[from] HeadError),
     /// The builder was given something that is no method, URI or field.
     #[error("{0}")]
     Http(String),
@@ -180,12 +179,6 @@ impl From<SealError> for Error {
     }
 }
 
-impl From<Box<Refusal>> for Error {
-    fn from(refusal: Box<Refusal>) -> Self {
-        Self::Evidence(Arc::from(refusal))
-    }
-}
-
 impl From<HandshakeError> for Error {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(error)
@@ -201,7 +194,7 @@ impl Error {
     /// not satisfy the policy, or it offers none of the allowed suites.
     pub fn is_policy_refusal(&self) -> bool {
         match self {
-            Self::Evidence(refusal) => refusal.is_policy(),
+            Self::Evidence(refusal) => matches!(refusal.error(), AppraisalError::Policy(_)),
             Self::Handshake(error) => *error == HandshakeError::NoCommonSuite,
             _ => false,
         }
@@ -209,7 +202,8 @@ impl Error {
 
     /// True when the evidence is not valid, whatever the policy says.
     pub fn is_evidence_invalid(&self) -> bool {
-        matches!(self, Self::Evidence(refusal) if !refusal.is_policy())
+        let Self::Evidence(refusal) = self else { return false };
+        !matches!(refusal.error(), AppraisalError::Policy(_) | AppraisalError::PinStore(_))
     }
 
     /// True when the network, the outer TLS or an outer HTTP answer failed, or time ran out.

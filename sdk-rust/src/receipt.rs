@@ -1,44 +1,40 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use steve_protocol::evidence::{PcrTrust, VerifiedEnclave};
 use steve_protocol::suite::Suite;
 
 /// How an exchange was protected; in the extensions of every response. Holds no secrets.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Receipt {
+    pub(crate) enclave: VerifiedEnclave,
+    pub(crate) suite: Suite,
     pub(crate) session_id: [u8; 16],
     pub(crate) stream_id: u64,
-    pub(crate) suite: Suite,
-    pub(crate) trust: Trust,
-    pub(crate) module_id: Arc<str>,
     pub(crate) sizes: Arc<Sizes>,
 }
 
-/// Why the enclave's measurements were accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Trust {
-    /// They are those of a pinned profile, by its index and, if it has one, its label.
-    Pinned(String),
-    /// They are those recorded at an earlier contact.
-    Recorded,
-    /// First contact: nothing vouched for them. They were recorded.
-    FirstUse,
-}
-
-impl fmt::Display for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pinned(profile) => write!(f, "measurements match the pinned {profile}"),
-            Self::Recorded => f.write_str("measurements match those recorded at first use"),
-            Self::FirstUse => {
-                f.write_str("first use: nothing vouched for the measurements, they were recorded")
-            }
-        }
-    }
-}
-
 impl Receipt {
+    /// The enclave that answered, with the report of its appraisal.
+    pub fn enclave(&self) -> &VerifiedEnclave {
+        &self.enclave
+    }
+
+    /// The NSM's name for the enclave: instance id and enclave id.
+    pub fn module_id(&self) -> &str {
+        self.enclave.module_id()
+    }
+
+    /// Why the enclave's measurements were accepted.
+    pub fn trust(&self) -> Option<&PcrTrust> {
+        self.enclave.trust()
+    }
+
+    /// The suite of the session.
+    pub fn suite(&self) -> Suite {
+        self.suite
+    }
+
     /// The session, as 32 hexadecimal digits. Not a secret: it is on the wire.
     pub fn session_id(&self) -> String {
         self.session_id.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -47,21 +43,6 @@ impl Receipt {
     /// The stream within the session.
     pub fn stream_id(&self) -> u64 {
         self.stream_id
-    }
-
-    /// The suite the session uses.
-    pub fn suite(&self) -> Suite {
-        self.suite
-    }
-
-    /// Why the enclave was trusted.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
-    }
-
-    /// The enclave's module id, from its attestation document.
-    pub fn module_id(&self) -> &str {
-        &self.module_id
     }
 
     /// Bytes of the request body encrypted so far.
@@ -75,8 +56,22 @@ impl Receipt {
     }
 }
 
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt")
+            .field("module_id", &self.module_id())
+            .field("trust", &self.trust())
+            .field("suite", &self.suite.name())
+            .field("session_id", &self.session_id())
+            .field("stream_id", &self.stream_id)
+            .field("request_bytes", &self.request_bytes())
+            .field("response_bytes", &self.response_bytes())
+            .finish()
+    }
+}
+
 /// Plaintext body bytes of one exchange.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Sizes {
     request: AtomicU64,
     response: AtomicU64,

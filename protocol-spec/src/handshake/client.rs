@@ -50,6 +50,7 @@ pub struct ClientHandshake {
     ephemeral: KeyPair,
     context: Exporter,
     thc: Hash,
+    valid_until_ms: u64,
 }
 
 impl ClientHandshake {
@@ -66,12 +67,13 @@ impl ClientHandshake {
         if now_ms >= enclave.valid_until_ms() {
             return Err(HandshakeError::EvidenceExpired);
         }
-        Self::begin(enclave.key_config(), allowed, rng)
+        Self::begin(enclave.key_config(), enclave.valid_until_ms(), allowed, rng)
     }
 
     /// Private: nothing outside this crate can start with keys that no evidence vouches for.
     pub(super) fn begin(
         config: &KeyConfig,
+        valid_until_ms: u64,
         allowed: &[Suite],
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
@@ -93,7 +95,7 @@ impl ClientHandshake {
         }
         .encode();
         let thc = schedule::thc(&th0, &hello);
-        Ok((Self { suite, ephemeral, context, thc }, hello))
+        Ok((Self { suite, ephemeral, context, thc, valid_until_ms }, hello))
     }
 
     /// The suite chosen.
@@ -107,7 +109,16 @@ impl ClientHandshake {
     }
 
     /// Verifies the ServerHello. Consumes the handshake: after an error there is nothing to reuse.
-    pub fn finish(self, server_hello: &[u8]) -> Result<ClientSession, HandshakeError> {
+    ///
+    /// `now_ms` is on the clock that [`start`](Self::start) was given.
+    pub fn finish(
+        self,
+        server_hello: &[u8],
+        now_ms: u64,
+    ) -> Result<ClientSession, HandshakeError> {
+        if now_ms >= self.valid_until_ms {
+            return Err(HandshakeError::EvidenceExpired);
+        }
         let (hello, body, confirm) = ServerHello::decode(self.suite, server_hello)?;
         let s = self.ephemeral.receive(&hello.enc2, &schedule::reply_info(&self.thc))?;
         let th1 = schedule::th1(&self.thc, body);

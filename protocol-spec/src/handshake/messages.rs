@@ -10,6 +10,7 @@ pub(crate) const KIND_STREAM_OPEN: u8 = 2;
 const KIND_SERVER_HELLO: u8 = 3;
 
 const CLIENT_HELLO_FIXED: usize = 1 + 2 + 2 + 1 + 8;
+const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
 const MAX_HEAD_SIZES: RangeInclusive<u32> = 1024..=65_536;
 
 /// Length of the longest ServerHello in bytes.
@@ -94,7 +95,7 @@ pub(super) enum EarlyAnswer {
 /// Lifetimes and limits of a session, set by the proxy and authenticated by the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionParameters {
-    /// From the ServerHello on; whole seconds, 1 to 2^32 - 1.
+    /// From the ServerHello on; whole seconds, 1 to 86400.
     pub lifetime: Duration,
     /// Since the last frame; whole seconds, 1 to 2^32 - 1.
     pub idle_timeout: Duration,
@@ -121,6 +122,7 @@ impl SessionParameters {
             max_streams: reader.u16()?,
         };
         let valid = !parameters.lifetime.is_zero()
+            && parameters.lifetime <= MAX_LIFETIME
             && !parameters.idle_timeout.is_zero()
             && MAX_HEAD_SIZES.contains(&parameters.max_head_size)
             && parameters.max_streams > 0;

@@ -14,6 +14,9 @@ fn keys(rng: &mut ChaCha20Rng) -> EnclaveKeys {
     EnclaveKeys::generate(&Suite::ALL, 1, 1_800_000_000_000, [1; 32], [2; 32], rng).unwrap()
 }
 
+const NOW: u64 = 1_790_000_000_000;
+const VALID_UNTIL: u64 = NOW + 1;
+
 const PARAMETERS: SessionParameters = SessionParameters {
     lifetime: Duration::from_secs(3600),
     idle_timeout: Duration::from_secs(600),
@@ -29,7 +32,7 @@ fn run(
     change_server_hello: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(ClientSession, ServerSession), HandshakeError> {
     let mut rng = rng();
-    let (client, mut client_hello) = ClientHandshake::begin(config, &[suite], &mut rng).unwrap();
+    let (client, mut client_hello) = ClientHandshake::begin(config, VALID_UNTIL, &[suite], &mut rng).unwrap();
     change_client_hello(&mut client_hello);
     let hello = ClientHello::decode(&client_hello).map_err(|_| HandshakeError::Malformed)?;
     let server = ServerHandshake::receive([keys], &hello).map_err(|_| HandshakeError::Malformed)?;
@@ -37,7 +40,7 @@ fn run(
         server.reply(PARAMETERS, &mut rng).map_err(|_| HandshakeError::Malformed)?;
     assert_eq!(server_hello.len(), client.server_hello_len());
     change_server_hello(&mut server_hello);
-    Ok((client.finish(&server_hello)?, session))
+    Ok((client.finish(&server_hello, NOW)?, session))
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn lengths_are_those_of_the_specification() {
     let keys = keys(&mut rng());
     for suite in Suite::ALL {
         let (client, hello) =
-            ClientHandshake::begin(keys.config(), &[suite], &mut rng()).unwrap();
+            ClientHandshake::begin(keys.config(), VALID_UNTIL, &[suite], &mut rng()).unwrap();
         let expected = match suite.kem() {
             crate::suite::Kem::X25519 => (78, 80),
             crate::suite::Kem::XWing => (2350, 1168),
@@ -74,14 +77,14 @@ fn row_01_evidence_of_one_enclave_is_worth_nothing_with_the_keys_of_another() {
     let other = keys(&mut ChaCha20Rng::seed_from_u64(8));
     let mut rng = rng();
     for suite in Suite::ALL {
-        let (client, hello) = ClientHandshake::begin(genuine.config(), &[suite], &mut rng).unwrap();
+        let (client, hello) = ClientHandshake::begin(genuine.config(), VALID_UNTIL, &[suite], &mut rng).unwrap();
         let mut hello = ClientHello::decode(&hello).unwrap();
         assert!(ServerHandshake::receive([&other], &hello).is_err());
         hello.key_id = other.config().key(suite).unwrap().key_id;
         let server = ServerHandshake::receive([&other], &hello).unwrap();
         let (_, server_hello) = server.reply(PARAMETERS, &mut rng).unwrap();
         assert!(matches!(
-            client.finish(&server_hello),
+            client.finish(&server_hello, NOW),
             Err(HandshakeError::ConfirmationInvalid)
         ));
     }
@@ -106,7 +109,7 @@ fn row_04_keys_of_both_directions_and_all_purposes_differ() {
     let keys = keys(&mut rng());
     let mut rng = rng();
     let (client, hello) =
-        ClientHandshake::begin(keys.config(), &[Suite::X25519Aes256Gcm], &mut rng).unwrap();
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng).unwrap();
     drop(client);
     let hello = ClientHello::decode(&hello).unwrap();
     let pair = crate::kem::KeyPair::generate(crate::suite::Kem::X25519, &mut rng);
@@ -134,7 +137,7 @@ fn row_04_an_all_zero_shared_secret_is_refused() {
     let keys = keys(&mut rng());
     let mut rng = rng();
     let suite = Suite::X25519ChaCha20Poly1305;
-    let (_, hello) = ClientHandshake::begin(keys.config(), &[suite], &mut rng).unwrap();
+    let (_, hello) = ClientHandshake::begin(keys.config(), VALID_UNTIL, &[suite], &mut rng).unwrap();
     let mut zero_enc = ClientHello::decode(&hello).unwrap();
     zero_enc.enc.fill(0);
     assert!(ServerHandshake::receive([&keys], &zero_enc).is_err());
@@ -177,7 +180,7 @@ fn every_bit_of_the_client_hello_is_authenticated() {
 fn row_07_an_early_request_is_rejected_under_the_confirmation() {
     let keys = keys(&mut rng());
     let mut rng = rng();
-    let (_, hello) = ClientHandshake::begin(keys.config(), &[Suite::XWingAes256Gcm], &mut rng).unwrap();
+    let (_, hello) = ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::XWingAes256Gcm], &mut rng).unwrap();
     let mut hello = ClientHello::decode(&hello).unwrap();
     hello.early_data = true;
     let server = ServerHandshake::receive([&keys], &hello).unwrap();
@@ -191,7 +194,7 @@ fn no_suite_outside_the_allow_list() {
         EnclaveKeys::generate(&[Suite::X25519Aes256Gcm], 1, 1, [0; 32], [0; 32], &mut rng())
             .unwrap();
     assert!(matches!(
-        ClientHandshake::begin(keys.config(), &Suite::DEFAULT_ALLOWED, &mut rng()),
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &Suite::DEFAULT_ALLOWED, &mut rng()),
         Err(HandshakeError::NoCommonSuite)
     ));
 }
@@ -200,7 +203,7 @@ fn no_suite_outside_the_allow_list() {
 fn malformed_messages_are_refused() {
     let keys = keys(&mut rng());
     let (_, hello) =
-        ClientHandshake::begin(keys.config(), &[Suite::X25519Aes256Gcm], &mut rng()).unwrap();
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng()).unwrap();
     for len in 0..hello.len() {
         assert!(ClientHello::decode(&hello[..len]).is_err());
     }
@@ -216,4 +219,20 @@ fn malformed_messages_are_refused() {
     assert_eq!(run(|hello| hello.clear()), Err(HandshakeError::Malformed));
     assert_eq!(run(|hello| hello.push(0)), Err(HandshakeError::Malformed));
     assert_eq!(run(|hello| hello[50..54].fill(0)), Err(HandshakeError::Malformed), "lifetime 0");
+}
+
+#[test]
+fn row_03_a_confirmation_that_comes_too_late_is_refused() {
+    let keys = keys(&mut rng());
+    let mut rng = rng();
+    let (client, hello) =
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng)
+            .unwrap();
+    let hello = ClientHello::decode(&hello).unwrap();
+    let server = ServerHandshake::receive([&keys], &hello).unwrap();
+    let (_, server_hello) = server.reply(PARAMETERS, &mut rng).unwrap();
+    assert!(matches!(
+        client.finish(&server_hello, VALID_UNTIL),
+        Err(HandshakeError::EvidenceExpired)
+    ));
 }

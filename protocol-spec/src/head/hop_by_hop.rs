@@ -11,12 +11,18 @@ const ALWAYS: [&str; 7] = [
     "upgrade",
 ];
 
+/// Fields that frame or route the message: `connection` cannot take them away.
+const NEVER_NAMED: [&str; 3] = ["content-length", "host", "te"];
+
 /// Prefix of the fields that only the proxy may set.
 const RESERVED_PREFIX: &str = "steve-";
 
-/// True for fields in the namespace of the proxy.
+/// True for fields in the namespace of the proxy, also where `_` stands for `-`: gateway interfaces
+/// map both to the same variable.
 pub fn is_reserved(name: &str) -> bool {
-    name.get(..RESERVED_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(RESERVED_PREFIX))
+    let normal = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() >= RESERVED_PREFIX.len()
+        && name.bytes().map(normal).zip(RESERVED_PREFIX.bytes()).all(|(a, b)| a == b)
 }
 
 /// The hop-by-hop fields of one message.
@@ -41,7 +47,7 @@ impl HopByHop {
     pub fn drops(&self, name: &str, value: &[u8]) -> bool {
         ALWAYS.contains(&name)
             || (name == "te" && !value.eq_ignore_ascii_case(b"trailers"))
-            || (name != "te" && self.named.iter().any(|named| named == name))
+            || (!NEVER_NAMED.contains(&name) && self.named.iter().any(|named| named == name))
     }
 }
 
@@ -60,12 +66,14 @@ mod tests {
         assert!(fields.drops("te", b"trailers, gzip"));
         assert!(!fields.drops("te", b"trailers"));
         assert!(!fields.drops("accept", b"*/*"));
+        let steering = HopByHop::new([&b"host, content-length"[..]]);
+        assert!(!steering.drops("host", b"a") && !steering.drops("content-length", b"1"));
         assert!(!HopByHop::default().drops("x-private", b""));
     }
 
     #[test]
     fn row_22_the_namespace_of_the_proxy() {
-        for name in ["steve-session", "steve-", "Steve-Session", "STEVE-X"] {
+        for name in ["steve-session", "steve-", "Steve-Session", "STEVE-X", "steve_session"] {
             assert!(is_reserved(name), "{name}");
         }
         for name in ["steve", "steven-x", "x-steve-", "", "st"] {

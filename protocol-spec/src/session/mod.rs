@@ -1,11 +1,11 @@
 //! Sessions and their streams (SPEC.md, Section 9).
 
 use crate::codec::{DecodeError, Reader};
-use crate::frame::{FrameError, FrameOpener, FrameSealer};
+use crate::frame::{Frame, FrameError, FrameOpener, FrameSealer, FrameType};
 use crate::handshake::{SessionParameters, Unrecognized, KIND_STREAM_OPEN};
 use crate::schedule::SessionSecrets;
 use crate::stream::{Event, MessageOpener, MessageSealer, Request, Response, StreamError};
-use crate::head::RequestHead;
+use crate::head::{HeadError, RequestHead};
 use crate::suite::Suite;
 use crate::usage::Usage;
 use crate::window::ReplayWindow;
@@ -251,7 +251,8 @@ pub enum Pending {
 impl PendingStream {
     /// Adds received bytes and tries to open the first frame.
     ///
-    /// An error says nothing about its cause, and nothing may be sealed for the stream.
+    /// An error says nothing about its cause, and nothing may be sealed for the stream. A head above
+    /// the session's `max_head_size` is an error in [`ServerStream::first`].
     pub fn accept(mut self, chunk: Bytes) -> Result<Pending, Unrecognized> {
         self.request.push(chunk);
         let first = match self.request.next_frame() {
@@ -266,14 +267,21 @@ impl PendingStream {
         if !session.mark(stream_id) {
             return Err(Unrecognized);
         }
-        let Shared { suite, secrets, s2c_usage, .. } = &session.shared;
+        let Shared { suite, secrets, parameters, s2c_usage, .. } = &session.shared;
         let response = MessageSealer::new(FrameSealer::new(
             *suite,
             &secrets.s2c,
             stream_id,
             s2c_usage.clone(),
         ));
-        let first = first.and_then(|frame| request.accept(frame));
+        let too_large = |frame: &Frame| {
+            frame.frame_type == FrameType::Head
+                && frame.content.len() > parameters.max_head_size as usize
+        };
+        let first = first.and_then(|frame| match too_large(&frame) {
+            true => Err(StreamError::Head(HeadError::TooLarge)),
+            false => request.accept(frame),
+        });
         Ok(Pending::Open(Box::new(ServerStream { first, request, response, session })))
     }
 }

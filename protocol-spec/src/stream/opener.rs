@@ -138,8 +138,12 @@ impl<R: Role> MessageOpener<R> {
             (FrameType::Reset, Phase::Start | Phase::Body) if !fin => {
                 let code: [u8; 2] =
                     content.as_ref().try_into().map_err(|_| StreamError::OutOfOrder)?;
+                let code = ResetCode::from_u16(u16::from_be_bytes(code));
+                if code.not_dispatched() && self.phase != Phase::Start {
+                    return Err(StreamError::OutOfOrder);
+                }
                 self.phase = Phase::Failed;
-                Ok(Event::Reset(ResetCode::from_u16(u16::from_be_bytes(code))))
+                Ok(Event::Reset(code))
             }
             _ => Err(StreamError::OutOfOrder),
         }

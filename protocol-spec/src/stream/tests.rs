@@ -142,7 +142,8 @@ fn frames_out_of_order_end_the_message() {
     use crate::frame::FrameType::{Data, Head, Reset, Trailers};
     let head = request("POST", &[]);
     let none = fields(&[]);
-    let cases: [&[(_, bool, &[u8])]; 11] = [
+    let cases: [&[(_, bool, &[u8])]; 12] = [
+        &[(Head, false, &head), (Reset, false, &[1, 1])],
         &[(Data, false, b"x")],
         &[(Trailers, true, &none)],
         &[(Head, false, &head), (Head, false, &head)],

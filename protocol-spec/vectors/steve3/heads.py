@@ -17,7 +17,7 @@ VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 # RFC 3986: IP-literal, or IPv4address and reg-name (whose characters cover it), then an optional port.
 AUTHORITY = re.compile(rb"(?:\[[0-9A-Za-z:.\-_~!$&'()*+,;=]+\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{1,5}))?")
-DECIMAL = re.compile(rb"[0-9]+")
+DECIMAL = re.compile(rb"[0-9]{1,19}")
 FORBIDDEN_TRAILERS = {b"host", b"content-length", b"transfer-encoding", b"trailer", b"connection", b"te", b"upgrade"}
 
 

@@ -208,6 +208,8 @@ class Streams(unittest.TestCase):
         data = self.seal((1, interim.encode()), (1, self.response.encode()), (0x82, b""))
         self.assertEqual(self.receive(data, False).message.interim, [interim])
         self.receive(self.seal((0x81, heads.ResponseHead(200, [(b"content-length", b"9")]).encode())), False, True)
+        for status in (204, 304):
+            self.receive(self.seal((0x81, heads.ResponseHead(status, [(b"content-length", b"9")]).encode())), False)
 
     def test_bad_streams(self) -> None:
         head, final, interim = self.request.encode(), self.response.encode(), heads.ResponseHead(100).encode()
@@ -227,6 +229,8 @@ class Streams(unittest.TestCase):
             (False, [(1, interim), (0x82, b"")]),
             (False, [(1, final), (1, interim), (0x82, b"")]),
             (True, []),
+            (False, [(1, heads.ResponseHead(304).encode()), (0x82, b"x")]),
+            (False, [(1, heads.ResponseHead(204).encode()), (0x82, b"x")]),
         ):
             with self.assertRaises(StreamError, msg=repr(frames)):
                 self.receive(self.seal(*frames), is_request)
@@ -289,6 +293,7 @@ class Streams(unittest.TestCase):
             {"fields": [(b"a", b"b ")]},
             {"fields": [(b"host", b"b")]},
             {"fields": [(b"content-length", b"-1")]},
+            {"fields": [(b"content-length", b"0" * 20)]},
             {"fields": [(b"content-length", b"1")] * 2},
             {"fields": [(b"a", b"")] * 257},
         ):
@@ -309,9 +314,9 @@ class Streams(unittest.TestCase):
             (5, False),
             (1, True),
             (2000, True),
-            (976, True),
-            (975, False),
+            (977, True),
             (976, False),
+            (977, False),
             (0, False),
             (2**62, False),
         ):

@@ -45,7 +45,7 @@ class Message:
 
 
 class Receiver:
-    """`is_request` chooses the direction; `bodiless` is set for responses to HEAD, whose content-length means nothing."""
+    """`is_request` chooses the direction; `bodiless` is set for responses to HEAD."""
 
     def __init__(self, traffic: TrafficKey, stream_id: int, is_request: bool, bodiless: bool = False) -> None:
         self.opener = Opener(traffic, stream_id)
@@ -110,7 +110,10 @@ class Receiver:
         self.state = State.BODY
 
     def _check_length(self) -> None:
-        if self.bodiless or (self.message.response is not None and self.message.response.status == 304):
+        response = self.message.response
+        if self.bodiless or (response is not None and response.status in (204, 304)):
+            if self.message.body:
+                raise StreamError("body bytes in a response that has none")
             return
         head = self.message.request or self.message.response
         assert head is not None

@@ -59,26 +59,33 @@ impl Session {
         self.confirmed.store(true, Relaxed);
     }
 
-    /// A place among the session's open streams, if one is free.
-    pub(crate) fn open_stream(self: &Arc<Self>) -> Option<StreamPermit> {
+    /// Counts another open stream.
+    pub(crate) fn open_stream(self: &Arc<Self>) -> StreamPermit {
         let limit = u32::from(self.protocol.parameters().max_streams);
         let before = self.open_streams.fetch_add(1, Relaxed);
-        let permit = StreamPermit(self.clone());
-        (before < limit).then_some(permit)
+        StreamPermit { session: self.clone(), within_limit: before < limit }
     }
 }
 
 /// Counts a stream of a session for as long as it lives.
-pub(crate) struct StreamPermit(Arc<Session>);
+pub(crate) struct StreamPermit {
+    session: Arc<Session>,
+    within_limit: bool,
+}
 
 impl StreamPermit {
-    pub(crate) fn session(&self) -> &Arc<Session> {
-        &self.0
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// False when the session has more streams open than the client was told it may.
+    pub(crate) fn is_within_limit(&self) -> bool {
+        self.within_limit
     }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.0.open_streams.fetch_sub(1, Relaxed);
+        self.session.open_streams.fetch_sub(1, Relaxed);
     }
 }

@@ -174,10 +174,10 @@ impl Inbound {
         state.phase == Phase::Complete && state.held.is_none()
     }
 
-    /// When bytes last came, unless the request is complete.
-    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+    /// When bytes last came, and whether the request is complete.
+    pub(crate) fn progress(&self) -> (Instant, bool) {
         let state = self.lock();
-        (state.phase == Phase::Open).then_some(state.last_progress)
+        (state.last_progress, state.phase == Phase::Complete)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

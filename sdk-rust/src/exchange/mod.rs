@@ -27,6 +27,7 @@ use std::task::Poll;
 use std::time::Duration;
 use steve_protocol::frame::MAX_CONTENT_LEN;
 use steve_protocol::session::ClientStream;
+use steve_protocol::stream::{self, MessageSealer};
 use tokio::sync::OwnedSemaphorePermit;
 use upload::{Link, Upload};
 
@@ -60,11 +61,10 @@ pub(crate) async fn attempt(
     }
     let guard = Arc::new(StreamGuard::new(session.clone(), permit));
     let receipt = Receipt {
+        enclave: session.trusted.enclave.clone(),
+        suite: session.core.suite(),
         session_id: open.session_id,
         stream_id: open.stream_id,
-        suite: session.core.suite(),
-        trust: session.trusted.trust.clone(),
-        module_id: session.trusted.module_id.clone(),
         sizes: guard.sizes.clone(),
     };
 
@@ -88,11 +88,11 @@ pub(crate) async fn attempt(
 
     let (head, fin) = item;
     let headers = fields::to_header_map(head.fields()).map_err(|error| Failed { error, sent: true })?;
-    let length = prepared.response_length(&headers);
+    let length = prepared.response_length(&head);
     let body =
         if fin { Body::empty() } else { Body::new(incoming, idle_timeout, length) };
     let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or_default();
+    *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or_default();
     *response.headers_mut() = headers;
     response.extensions_mut().insert(receipt);
     Ok(response)
@@ -100,7 +100,7 @@ pub(crate) async fn attempt(
 
 /// Seals the beginning of the request: all of it, if it is complete and small.
 fn begin(
-    mut sealer: steve_protocol::stream::MessageSealer<steve_protocol::stream::Request>,
+    mut sealer: MessageSealer<stream::Request>,
     prepared: &Prepared,
     body: RequestBody,
     mut out: BytesMut,

@@ -2,14 +2,148 @@ use crate::error::InvalidRequest;
 use crate::origin::Origin;
 use crate::request_body::RequestBody;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderValue, Method, request};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
+use http::{HeaderValue, Method, request};
 use http_body::Body;
-use steve_protocol::head::{self, BodyLength, RequestHead};
+use steve_protocol::head::{BodyLength, HopByHop, RequestHead, ResponseHead, encode_request};
 
 /// A request's head, encoded: what every attempt at it sends.
 pub(crate) struct Prepared {
     head: Bytes,
     method: Method,
     body_length: BodyLength,
+}
+
+impl Prepared {
+    /// Turns a request's head into that of a stream to `origin`.
+    ///
+    /// Fields that end at a hop are left out; `host` must name the origin. A body of known length
+    /// gets a `content-length`.
+    pub(crate) fn new(
+        origin: &Origin,
+        mut parts: request::Parts,
+        body: &RequestBody,
+    ) -> Result<Self, InvalidRequest> {
+        if parts.method == Method::CONNECT {
+            return Err(InvalidRequest::Connect);
+        }
+        let path = origin.path_of(&parts.uri)?;
+        let headers = &mut parts.headers;
+        if !headers.get_all(HOST).iter().all(|host| origin.is_host(host.as_bytes())) {
+            return Err(InvalidRequest::Host(origin.authority().to_owned()));
+        }
+        headers.remove(HOST);
+        if let Some(length) = body.size_hint().exact() {
+            if !headers.contains_key(CONTENT_LENGTH) && (length > 0 || expects_body(&parts.method)) {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+        }
+
+        let hop_by_hop =
+            HopByHop::new(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes));
+        let fields = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .filter(|(name, value)| !hop_by_hop.drops(name, value));
+        let method = parts.method.as_str();
+        let head = encode_request(method, origin.scheme(), origin.authority(), &path, fields)?;
+        let decoded = RequestHead::decode(head.clone())?;
+        if let (Some(declared), Some(length)) = (decoded.content_length(), body.size_hint().exact())
+        {
+            if declared != length {
+                return Err(InvalidRequest::ContentLength);
+            }
+        }
+        let body_length = BodyLength::of_request(&decoded);
+        Ok(Self { head, method: parts.method, body_length })
+    }
+
+    /// The content of the HEAD frame.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Holds the body to the length that the head declares.
+    pub(super) fn body_length(&self) -> BodyLength {
+        self.body_length
+    }
+
+    pub(super) fn is_head_request(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// True if the method's definition allows to repeat it (RFC 9110, Section 9.2.2).
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    /// The length of the response's body, if its head says that.
+    pub(super) fn response_length(&self, head: &ResponseHead) -> Option<u64> {
+        head.content_length().filter(|_| !self.is_head_request())
+    }
+}
+
+/// True for methods whose requests say that they have no body (RFC 9110, Section 8.6).
+fn expects_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn prepare(
+        build: impl FnOnce(request::Builder) -> request::Builder,
+        body: &'static str,
+    ) -> Result<RequestHead, InvalidRequest> {
+        let origin = Origin::parse("https://app.example.com").unwrap();
+        let (parts, ()) = build(Request::builder()).body(()).unwrap().into_parts();
+        let prepared = Prepared::new(&origin, parts, &body.into())?;
+        Ok(RequestHead::decode(prepared.head).unwrap())
+    }
+
+    fn names(head: &RequestHead) -> Vec<&str> {
+        head.fields().iter().map(|line| line.name()).collect()
+    }
+
+    #[test]
+    fn row_21_only_end_to_end_fields_go_in() {
+        let head = prepare(
+            |request| {
+                request
+                    .uri("/path?query")
+                    .header("Host", "app.example.com:443")
+                    .header("Connection", "close, X-Hop")
+                    .header("X-Hop", "1")
+                    .header("TE", "gzip")
+                    .header("Upgrade", "h2c")
+                    .header("Transfer-Encoding", "chunked")
+                    .header("Accept", "text/plain")
+            },
+            "",
+        )
+        .unwrap();
+        assert_eq!(names(&head), ["accept"]);
+        assert_eq!(head.path(), "/path?query");
+        assert_eq!(head.authority(), "app.example.com");
+    }
+
+    #[test]
+    fn a_body_of_known_length_has_a_content_length() {
+        let post = |request: request::Builder| request.method("POST").uri("/");
+        assert_eq!(prepare(post, "body").unwrap().content_length(), Some(4));
+        assert_eq!(prepare(post, "").unwrap().content_length(), Some(0));
+        assert_eq!(prepare(|request| request.uri("/"), "").unwrap().content_length(), None);
+        let wrong = |request| post(request).header("content-length", "5");
+        assert_eq!(prepare(wrong, "body"), Err(InvalidRequest::ContentLength));
+    }
+
+    #[test]
+    fn refuses_another_host_and_connect() {
+        let host = |request: request::Builder| request.uri("/").header("host", "evil.example.com");
+        assert!(matches!(prepare(host, ""), Err(InvalidRequest::Host(_))));
+        let connect = |request: request::Builder| request.method("CONNECT").uri("/");
+        assert_eq!(prepare(connect, ""), Err(InvalidRequest::Connect));
+    }
 }

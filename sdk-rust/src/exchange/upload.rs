@@ -133,8 +133,7 @@ impl Upload {
 
     fn seal_trailers(&mut self, trailers: &HeaderMap) -> Result<(), Error> {
         let fields = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let encoded = head::encode_trailers(fields)
-            .map_err(|error| InvalidRequest::Http(error.to_string()))?;
+        let encoded = head::encode_trailers(fields).map_err(InvalidRequest::from)?;
         Ok(self.sealer.trailers(&encoded, &mut self.out)?)
     }
 

@@ -1,4 +1,4 @@
-use crate::error::BoxError;
+use crate::error::{BoxError, BuildError};
 use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -12,9 +12,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-/// Whom the outer TLS trusts, besides the roots of the web.
-pub(crate) type TlsRoots = Vec<CertificateDer<'static>>;
-
 /// Connects, with TLS for https; gives up after a time that covers name resolution, TCP and TLS.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -23,14 +20,19 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(extra_roots: TlsRoots, timeout: Duration) -> Result<Self, rustls::Error> {
+    /// `extra_roots` are trusted for TLS besides the roots of the web.
+    pub(crate) fn new(
+        extra_roots: Vec<CertificateDer<'static>>,
+        timeout: Duration,
+    ) -> Result<Self, BuildError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for root in extra_roots {
-            roots.add(root)?;
+            roots.add(root).map_err(|error| BuildError::TlsRoot(error.to_string()))?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+            .with_safe_default_protocol_versions()
+            .map_err(|error| BuildError::Tls(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         let mut tcp = HttpConnector::new();

@@ -2,11 +2,12 @@
 
 mod connector;
 mod limited;
+mod pem;
 
-pub(crate) use connector::TlsRoots;
 pub(crate) use limited::read_exact;
+pub(crate) use pem::certificates;
 
-use crate::error::{Error, Stage};
+use crate::error::{BuildError, Error, Stage};
 use crate::exchange::OuterBody;
 use crate::origin::Origin;
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
 use std::time::Duration;
 
 const EVIDENCE_PATH: &str = "/.well-known/steve/v3/evidence";
@@ -37,9 +39,9 @@ pub(crate) struct Transport {
 impl Transport {
     pub(crate) fn new(
         origin: &Origin,
-        roots: TlsRoots,
+        roots: Vec<CertificateDer<'static>>,
         connect_timeout: Duration,
-    ) -> Result<Self, rustls::Error> {
+    ) -> Result<Self, BuildError> {
         let connector = Connector::new(roots, connect_timeout)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)

@@ -1,0 +1,48 @@
+//! ECDSA with SHA-384 on P-384, the one signature algorithm of attestation documents.
+
+use p384::ecdsa::signature::Verifier;
+use p384::ecdsa::{DerSignature, Signature, VerifyingKey};
+use rustls_pki_types::{
+    AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
+};
+
+/// Length of an uncompressed point in bytes.
+const POINT_LEN: usize = 97;
+
+/// How a signature is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Es384 {
+    /// Signatures of certificates: a DER sequence of two integers (RFC 5480).
+    Certificate,
+    /// Signatures of COSE: r and s in 48 bytes each (RFC 9053, Section 2.1).
+    Cose,
+}
+
+impl SignatureVerificationAlgorithm for Es384 {
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        if public_key.len() != POINT_LEN {
+            return Err(InvalidSignature);
+        }
+        let key = VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
+        match self {
+            Self::Certificate => DerSignature::try_from(signature)
+                .and_then(|signature| key.verify(message, &signature)),
+            Self::Cose => Signature::from_slice(signature)
+                .and_then(|signature| key.verify(message, &signature)),
+        }
+        .map_err(|_| InvalidSignature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_P384
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_SHA384
+    }
+}

@@ -1,0 +1,117 @@
+//! From an accepted stream to the app, or to an answer of the proxy's own.
+
+use super::answer::AppError;
+use super::request::AppHead;
+use super::{Inbound, Outbound, response};
+use crate::body::AppBody;
+use crate::limits::MAX_INFORMATIONAL;
+use crate::server::Proxy;
+use crate::sessions::{Session, StreamPermit};
+use bytes::Bytes;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::ext::on_informational;
+use hyper_util::client::legacy::ResponseFuture;
+use std::sync::Arc;
+use steve_protocol::head::RequestHead;
+use steve_protocol::session::ServerStream;
+use steve_protocol::stream::{Event, ResetCode, StreamError};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// Why a request does not go to the app.
+enum NotSent {
+    Answer(AppError),
+    Reset(ResetCode),
+}
+
+/// A request for the app, and whether its head is all of it.
+struct Dispatch {
+    head: AppHead,
+    complete: bool,
+}
+
+/// Sends an accepted stream's request to the app, or answers it inside the channel.
+pub(super) fn dispatch(
+    proxy: &Proxy,
+    stream: ServerStream,
+    session: &Arc<Session>,
+    body: Incoming,
+    budget: OwnedSemaphorePermit,
+) -> Box<Outbound> {
+    session.touch();
+    let permit = session.open_stream();
+    let ServerStream { first, request: opener, response: sealer, session: protocol } = stream;
+    let to_head_request =
+        matches!(&first, Ok(Event::Head { head, .. }) if head.method() == "HEAD");
+    let decision = admit(proxy, session, &permit)
+        .map_err(NotSent::Reset)
+        .and_then(|()| decide(&first, &protocol.binding()));
+
+    let (declared, complete) = match &decision {
+        Ok(dispatch) => (dispatch.head.declared, dispatch.complete),
+        Err(_) => (None, false),
+    };
+    let inbound = Arc::new(Inbound::new(body, opener, session.clone(), declared, complete));
+    let sent = decision.and_then(|dispatch| send(proxy, dispatch, &inbound));
+    let limits = &proxy.limits;
+    let mut outbound =
+        Box::new(Outbound::new(sealer, inbound, to_head_request, limits, permit, budget));
+    // Sealing fails only when the session's keys are used up. The response then ends without FIN.
+    let _ = match sent {
+        Ok((response, interim)) => {
+            outbound.expect(response, interim);
+            Ok(())
+        }
+        Err(NotSent::Answer(error)) => outbound.answer(error),
+        Err(NotSent::Reset(code)) => outbound.reset(code),
+    };
+    outbound
+}
+
+/// The codes say that the request was not dispatched.
+fn admit(proxy: &Proxy, session: &Arc<Session>, permit: &StreamPermit) -> Result<(), ResetCode> {
+    if proxy.is_draining() {
+        return Err(ResetCode::DRAINING);
+    }
+    proxy.sessions.confirm(session).map_err(|_| ResetCode::REFUSED)?;
+    if permit.is_within_limit() { Ok(()) } else { Err(ResetCode::REFUSED) }
+}
+
+fn decide(
+    first: &Result<Event<RequestHead>, StreamError>,
+    binding: &[u8; 32],
+) -> Result<Dispatch, NotSent> {
+    match first {
+        Ok(Event::Head { head, fin }) => AppHead::new(head, *fin, binding)
+            .map(|head| Dispatch { head, complete: *fin })
+            .map_err(NotSent::Answer),
+        Ok(Event::Reset(_)) => Err(NotSent::Reset(ResetCode::CANCELLED)),
+        Err(StreamError::Head(error)) => Err(NotSent::Answer((*error).into())),
+        Ok(_) | Err(_) => Err(NotSent::Reset(ResetCode::PROTOCOL_ERROR)),
+    }
+}
+
+fn send(
+    proxy: &Proxy,
+    dispatch: Dispatch,
+    inbound: &Arc<Inbound>,
+) -> Result<(ResponseFuture, mpsc::Receiver<Bytes>), NotSent> {
+    let Dispatch { head, complete } = dispatch;
+    let body = if complete { AppBody::Empty } else { AppBody::Stream(inbound.clone()) };
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = proxy
+        .upstream
+        .uri(head.path)
+        .map_err(|_| NotSent::Answer(AppError::MalformedRequest))?;
+    *request.headers_mut() = head.headers;
+
+    let (sender, interim) = mpsc::channel(MAX_INFORMATIONAL);
+    on_informational(&mut request, move |response| {
+        if let Ok(head) = response::head(response.status(), response.headers()) {
+            // A client that is too slow for them misses some; they are only hints.
+            let _ = sender.try_send(head);
+        }
+    });
+    Ok((proxy.upstream.send(request), interim))
+}

@@ -1,0 +1,302 @@
+//! The response of a stream: seals what the app sends as hyper asks for it.
+
+use super::answer::AppError;
+use super::inbound::Inbound;
+use super::response;
+use crate::body::BrokenOff;
+use crate::limits::{COALESCE, Limits};
+use crate::sessions::StreamPermit;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Response as HttpResponse, StatusCode};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{Error as ClientError, ResponseFuture};
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use steve_protocol::stream::{MessageSealer, ResetCode, Response, SealError};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A response under way. Dropping it cancels the request to the app.
+pub(crate) struct Outbound {
+    sealer: MessageSealer<Response>,
+    app: App,
+    inbound: Arc<Inbound>,
+    to_head_request: bool,
+    /// Sealed bytes for the client.
+    out: BytesMut,
+    /// Sealed bytes that were ready before hyper asked.
+    first: Option<Bytes>,
+    last_sealed: Instant,
+    timer: Pin<Box<Sleep>>,
+    response_timeout: Duration,
+    linger_time: Duration,
+    linger_bytes: usize,
+    permit: StreamPermit,
+    _budget: OwnedSemaphorePermit,
+}
+
+/// What is awaited.
+enum App {
+    /// The app's response head.
+    Head(ResponseFuture, mpsc::Receiver<Bytes>),
+    /// The app's response body.
+    Body(Incoming),
+    /// The end of a request that was answered before it.
+    Linger,
+    /// Nothing.
+    Done,
+}
+
+impl Outbound {
+    /// A response that is yet to be had: from the app with [`expect`](Self::expect), or from the
+    /// proxy itself with [`answer`](Self::answer) or [`reset`](Self::reset).
+    pub(super) fn new(
+        sealer: MessageSealer<Response>,
+        inbound: Arc<Inbound>,
+        to_head_request: bool,
+        limits: &Limits,
+        permit: StreamPermit,
+        budget: OwnedSemaphorePermit,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            sealer,
+            app: App::Linger,
+            inbound,
+            to_head_request,
+            out: BytesMut::new(),
+            first: None,
+            last_sealed: now,
+            timer: Box::pin(sleep_until(now + limits.app_response_timeout)),
+            response_timeout: limits.app_response_timeout,
+            linger_time: limits.linger_time,
+            linger_bytes: limits.linger_bytes,
+            permit,
+            _budget: budget,
+        }
+    }
+
+    /// The app's response is to come; its informational ones come before it.
+    pub(super) fn expect(&mut self, response: ResponseFuture, interim: mpsc::Receiver<Bytes>) {
+        self.app = App::Head(response, interim);
+    }
+
+    /// Waits for the first sealed bytes, and keeps them.
+    pub(super) async fn wait_for_first(&mut self) {
+        self.first = std::future::poll_fn(|cx| self.poll_sealed(cx)).await.ok().flatten();
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        let sealed = ready!(self.poll_sealed(cx));
+        Poll::Ready(sealed.map_err(|_| BrokenOff).transpose().map(|frame| frame.map(Frame::data)))
+    }
+
+    /// The next sealed bytes; none at the end. An error when the session's keys are used up: nothing
+    /// can be sealed any more, so the outer response breaks off.
+    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, SealError>> {
+        while self.out.len() < COALESCE {
+            match self.poll_step(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.finish();
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => break,
+            }
+            if matches!(self.app, App::Done) {
+                break;
+            }
+        }
+        if !self.out.is_empty() {
+            self.permit.session().touch();
+            self.last_sealed = Instant::now();
+            return Poll::Ready(Ok(Some(self.out.split().freeze())));
+        }
+        if matches!(self.app, App::Done) { Poll::Ready(Ok(None)) } else { Poll::Pending }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
+        if !self.sealer.is_over() {
+            if let Some(code) = self.inbound.poll_failure(cx) {
+                return Poll::Ready(self.reset(code));
+            }
+            if let Poll::Ready(result) = self.poll_timer(cx) {
+                return Poll::Ready(result);
+            }
+        }
+        match &mut self.app {
+            App::Head(future, interim) => {
+                if let Poll::Ready(Some(head)) = interim.poll_recv(cx) {
+                    return Poll::Ready(self.sealer.informational(&head, &mut self.out));
+                }
+                match ready!(Pin::new(future).poll(cx)) {
+                    Ok(response) => Poll::Ready(self.head(response)),
+                    Err(error) => Poll::Ready(self.failed(cx, &error)),
+                }
+            }
+            App::Body(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(self.body(frame))
+            }
+            App::Linger => {
+                ready!(self.poll_linger(cx));
+                self.app = App::Done;
+                Poll::Ready(Ok(()))
+            }
+            App::Done => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ready when neither side has made progress for too long.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
+        ready!(self.timer.as_mut().poll(cx));
+        let now = Instant::now();
+        let (received, complete) = self.inbound.progress();
+        let since = match self.app {
+            App::Head(..) => received,
+            // The app may take its time between the parts of a response.
+            _ if complete => now,
+            _ => received.max(self.last_sealed),
+        };
+        let deadline = since + self.response_timeout;
+        if deadline > now {
+            self.timer.as_mut().reset(deadline);
+            // Registers the timer anew.
+            let _ = self.timer.as_mut().poll(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(if complete && self.sealer.is_at_start() {
+            self.answer(AppError::Timeout)
+        } else {
+            self.reset(ResetCode::TIMEOUT)
+        })
+    }
+
+    fn head(&mut self, response: HttpResponse<Incoming>) -> Result<(), SealError> {
+        let (parts, body) = response.into_parts();
+        if let App::Head(_, interim) = &mut self.app {
+            while let Ok(head) = interim.try_recv() {
+                self.sealer.informational(&head, &mut self.out)?;
+            }
+        }
+        let two_lengths = parts.headers.contains_key(TRANSFER_ENCODING)
+            && parts.headers.contains_key(CONTENT_LENGTH);
+        if two_lengths || parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.answer(AppError::MalformedResponse);
+        }
+        let Ok(head) = response::head(parts.status, &parts.headers) else {
+            return self.answer(AppError::MalformedResponse);
+        };
+        let fin = body.is_end_stream();
+        self.sealer.head(&head, fin, &mut self.out)?;
+        self.app = App::Body(body);
+        if fin {
+            self.finish();
+        }
+        Ok(())
+    }
+
+    fn body(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> Result<(), SealError> {
+        let frame = match frame {
+            None => {
+                self.sealer.data(b"", true, &mut self.out)?;
+                self.finish();
+                return Ok(());
+            }
+            // The app died half-way: never FIN (row 6).
+            Some(Err(_)) => return self.reset(ResetCode::APP_FAILED),
+            Some(Ok(frame)) => frame,
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                let fin = matches!(&self.app, App::Body(body) if body.is_end_stream());
+                self.sealer.data(&data, fin, &mut self.out)?;
+                if fin {
+                    self.finish();
+                }
+                Ok(())
+            }
+            Err(frame) => {
+                let Some(trailers) = frame.trailers_ref() else { return Ok(()) };
+                let Ok(encoded) = response::trailers(trailers) else {
+                    return self.reset(ResetCode::APP_FAILED);
+                };
+                self.sealer.trailers(&encoded, &mut self.out)?;
+                self.finish();
+                Ok(())
+            }
+        }
+    }
+
+    /// The exchange with the app failed before its response head.
+    fn failed(&mut self, cx: &Context<'_>, error: &ClientError) -> Result<(), SealError> {
+        if let Some(code) = self.inbound.poll_failure(cx) {
+            return self.reset(code);
+        }
+        if error.is_connect() {
+            return self.answer(AppError::Unreachable);
+        }
+        let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+        if cause.is_some_and(hyper::Error::is_parse) {
+            return self.answer(AppError::MalformedResponse);
+        }
+        // The app may have seen the request: it must not look as if it had not.
+        self.reset(ResetCode::APP_FAILED)
+    }
+
+    /// Seals a response of the proxy's own.
+    pub(super) fn answer(&mut self, error: AppError) -> Result<(), SealError> {
+        error.seal(self.to_head_request, &mut self.sealer, &mut self.out)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// Ends the response as incomplete.
+    pub(super) fn reset(&mut self, code: ResetCode) -> Result<(), SealError> {
+        self.sealer.reset(code, &mut self.out)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// Nothing more is to come from the app. The request, if it is still open, breaks off.
+    fn finish(&mut self) {
+        self.inbound.stop();
+        self.app = App::Linger;
+        self.timer.as_mut().reset(Instant::now() + self.linger_time);
+    }
+
+    /// Ready when the outer request has ended or was read for long enough: a client that is still
+    /// sending when the connection closes would lose the answer.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.out.is_empty() {
+            return Poll::Pending;
+        }
+        loop {
+            match self.inbound.poll_discard(cx) {
+                Poll::Ready(Some(len)) if len < self.linger_bytes => self.linger_bytes -= len,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.timer.as_mut().poll(cx),
+            }
+        }
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        self.inbound.stop();
+    }
+}

@@ -1,0 +1,106 @@
+use clap::{Args, Parser, Subcommand};
+use http::{HeaderName, HeaderValue, Method};
+use std::path::PathBuf;
+use std::time::Duration;
+use steve_sdk::Suite;
+
+/// Talk to an app in an AWS Nitro Enclave: verify the enclave first, then encrypt everything to it.
+#[derive(Parser)]
+#[command(name = "steve", version, after_help = crate::exit::HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Fetch fresh evidence, check it and report every check.
+    #[command(after_help = crate::exit::HELP)]
+    Verify(VerifyArgs),
+    /// Verify the enclave, send it one request and print the response body.
+    #[command(after_help = crate::exit::HELP)]
+    Request(Box<RequestArgs>),
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The service, for example https://app.example.com
+    pub(crate) url: String,
+}
+
+#[derive(Args)]
+pub(crate) struct RequestArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Method [default: GET, or POST with data]
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub(crate) method: Option<Method>,
+    /// A field of the request; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Body: text, @FILE for a file's content, @- for standard input as it comes. Line breaks in
+    /// files are kept
+    #[arg(short = 'd', long = "data", visible_alias = "data-binary", value_name = "DATA")]
+    pub(crate) data: Option<String>,
+    /// Write the response body to a file; it appears only when it is complete
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Fail with exit code 22 if the app's HTTP status is 400 or more
+    #[arg(short, long)]
+    pub(crate) fail: bool,
+    /// The service, with path and query, for example https://app.example.com/v1/models
+    pub(crate) url: String,
+}
+
+/// Whom to trust, and how to connect.
+#[derive(Args)]
+#[group(skip)]
+pub(crate) struct Common {
+    /// Accept an enclave with the PCRs in this file; may be repeated, one match suffices
+    #[arg(long, value_name = "FILE", required_unless_present = "tofu_store", conflicts_with = "tofu_store")]
+    pub(crate) pcrs: Vec<PathBuf>,
+    /// Trust on first use: remember each service's PCRs in this file, accept no others later
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tofu_store: Option<PathBuf>,
+    /// Allow this suite; may be repeated, in order of preference [default: the X-Wing suites]
+    #[arg(long, value_name = "NAME", value_parser = parse_suite)]
+    pub(crate) suite: Vec<Suite>,
+    /// Trust these certificates (PEM or DER) for the outer TLS, besides the roots of the web
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Vec<PathBuf>,
+    /// Give up after this many seconds without a connection, a response head, or more of the body
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
+    /// Report as JSON: on standard output for verify, on standard error for request
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say more on standard error: status and fields of the response, session and suite
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Trust this attestation root (PEM or DER) instead of AWS's: for development, proves nothing
+    #[cfg(feature = "dangerous-trust-anchor")]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dangerous_dev_root: Option<PathBuf>,
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("not of the form \"name: value\"")?;
+    let name = name.trim().parse::<HeaderName>().map_err(|error| error.to_string())?;
+    let value = value.trim().parse::<HeaderValue>().map_err(|error| error.to_string())?;
+    Ok((name, value))
+}
+
+fn parse_suite(name: &str) -> Result<Suite, String> {
+    Suite::from_name(name).ok_or_else(|| {
+        format!("unknown; the suites are {}", Suite::ALL.map(Suite::name).join(", "))
+    })
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("not a positive number of seconds".to_owned()),
+    }
+}

@@ -1,0 +1,203 @@
+use crate::body::Body;
+use crate::builder::ClientBuilder;
+use crate::error::{BoxError, Error, Stage};
+use crate::exchange::{self, Failed, Prepared, Ticket};
+use crate::origin::Origin;
+use crate::request::RequestBuilder;
+use crate::request_body::RequestBody;
+use crate::retry::{self, Attempt, Decision, Idempotent};
+use crate::sessions::Sessions;
+use crate::transport::Transport;
+use crate::trusted::Appraisal;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response};
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use steve_protocol::evidence::VerifiedEnclave;
+use steve_protocol::suite::Suite;
+
+/// Sessions tried for one stream: they can end while a request waits for its turn.
+const MAX_SESSIONS: usize = 8;
+
+/// Sends HTTP requests to an app inside an enclave, after verifying that it is the right one.
+///
+/// A client keeps one verified enclave and one session, renews them when that is due, and carries
+/// any number of concurrent requests. Cloning it is cheap, and clones share all of that.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) origin: Origin,
+    pub(crate) transport: Transport,
+    pub(crate) appraisal: Appraisal,
+    pub(crate) suites: Vec<Suite>,
+    pub(crate) request_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) sessions: Sessions,
+}
+
+impl Client {
+    /// A client for the app behind `url`, an origin such as `https://app.example.com`.
+    pub fn builder(url: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(url.into())
+    }
+
+    /// The service's origin.
+    pub fn origin(&self) -> &Origin {
+        &self.inner.origin
+    }
+
+    /// Fetches fresh evidence and appraises it, whether or not there is evidence that still holds.
+    ///
+    /// New sessions use it from now on. Its report says what was checked and what is not proven.
+    pub async fn verify(&self) -> Result<VerifiedEnclave, Error> {
+        Ok(self.inner.fetch_trusted().await?.enclave.clone())
+    }
+
+    /// The value by which the app knows this client's session (the field `steve-session`), in
+    /// base64url without padding. Establishes a session if there is none.
+    ///
+    /// It is a secret between client and app, and changes with every session.
+    pub async fn session_binding(&self) -> Result<String, Error> {
+        let session = self.inner.session().await?;
+        Ok(BASE64_URL_SAFE_NO_PAD.encode(session.core.binding()))
+    }
+
+    /// Sends a request; gives the response as soon as its head is there.
+    ///
+    /// The URI is a path, or an absolute URI of the client's origin. The request is sent again, at
+    /// most twice, only if the enclave certainly did not hand it to the app; or if its method is
+    /// idempotent or it carries [`Idempotent`], and its body is not a stream.
+    ///
+    /// Dropping the future cancels the exchange.
+    pub async fn request<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (parts, body) = request.into_parts();
+        let body = RequestBody::new(body);
+        let idempotent = parts.extensions.get::<Idempotent>().is_some();
+        let prepared = Prepared::new(&self.inner.origin, parts, &body)?;
+        let idempotent = idempotent || prepared.is_idempotent();
+        let sending = self.inner.send(&prepared, body, idempotent);
+        match self.inner.request_timeout {
+            None => sending.await,
+            Some(after) => tokio::time::timeout(after, sending)
+                .await
+                .unwrap_or(Err(Error::Timeout { stage: Stage::Request, after })),
+        }
+    }
+
+    /// Begins a request with the method and path (or absolute URI) given.
+    pub fn method(&self, method: Method, uri: &str) -> RequestBuilder {
+        RequestBuilder::new(self.clone(), method, uri)
+    }
+
+    /// Begins a GET request.
+    pub fn get(&self, uri: &str) -> RequestBuilder {
+        self.method(Method::GET, uri)
+    }
+
+    /// Begins a POST request.
+    pub fn post(&self, uri: &str) -> RequestBuilder {
+        self.method(Method::POST, uri)
+    }
+
+    /// Begins a PUT request.
+    pub fn put(&self, uri: &str) -> RequestBuilder {
+        self.method(Method::PUT, uri)
+    }
+
+    /// Begins a DELETE request.
+    pub fn delete(&self, uri: &str) -> RequestBuilder {
+        self.method(Method::DELETE, uri)
+    }
+}
+
+impl Inner {
+    async fn send(
+        self: &Arc<Self>,
+        prepared: &Prepared,
+        mut body: RequestBody,
+        idempotent: bool,
+    ) -> Result<Response<Body>, Error> {
+        let mut number = 1;
+        loop {
+            let (Failed { error, sent }, again) = match self.ticket().await {
+                Err(error) => (Failed { error, sent: false }, Some(body)),
+                Ok(ticket) => {
+                    let again = body.replay();
+                    match self.attempt(ticket, prepared, body).await {
+                        Ok(response) => return Ok(response),
+                        Err(failed) => (failed, again),
+                    }
+                }
+            };
+            let attempt = Attempt { number, sent, idempotent, replayable: again.is_some() };
+            match (retry::decide(attempt, &error), again) {
+                (Decision::RetryAfter(delay), Some(again)) => {
+                    tokio::time::sleep(delay).await;
+                    body = again;
+                    number += 1;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        ticket: Ticket,
+        prepared: &Prepared,
+        body: RequestBody,
+    ) -> Result<Response<Body>, Failed> {
+        exchange::attempt(&self.transport, ticket, prepared, body, self.idle_timeout).await
+    }
+
+    /// Opens a stream on a session that is good for it.
+    async fn ticket(self: &Arc<Self>) -> Result<Ticket, Error> {
+        for _ in 0..MAX_SESSIONS {
+            let session = self.session().await?;
+            let Some(permit) = session.permit().await else { continue };
+            if let Some((stream, opening)) = session.open_stream() {
+                return Ok(Ticket { session, stream, opening, permit });
+            }
+            session.end();
+        }
+        let reason = "its sessions end before they can be used";
+        Err(Error::NotSteve { stage: Stage::Handshake, reason })
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Client
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let client = self.clone();
+        Box::pin(async move { client.request(request).await })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("origin", &self.inner.origin.to_string()).finish()
+    }
+}

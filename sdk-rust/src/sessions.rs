@@ -1,0 +1,121 @@
+//! The one session that a client's requests share: made once however many need it.
+
+use crate::client::Inner;
+use crate::error::{Error, Stage};
+use crate::exchange::OuterBody;
+use crate::session::Session;
+use crate::transport::read_exact;
+use crate::trusted::{self, Trusted};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use http::StatusCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use steve_protocol::handshake::{ClientHandshake, HandshakeError};
+
+/// Time for evidence, and for a handshake.
+pub(crate) const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
+
+type Establishing = BoxFuture<'static, Result<Arc<Session>, Error>>;
+
+/// What a client keeps from request to request.
+#[derive(Default)]
+pub(crate) struct Sessions(Mutex<Slots>);
+
+#[derive(Default)]
+struct Slots {
+    trusted: Option<Arc<Trusted>>,
+    session: Option<Arc<Session>>,
+    /// Lives as long as somebody waits for it.
+    establishing: Option<WeakShared<Establishing>>,
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The current session, or a new one if there is none that is good for new streams.
+    pub(crate) async fn session(self: &Arc<Self>) -> Result<Arc<Session>, Error> {
+        let establishing = {
+            let mut slots = self.sessions.lock();
+            if let Some(session) = slots.session.as_ref().filter(|session| session.is_usable()) {
+                return Ok(session.clone());
+            }
+            slots.session = None;
+            slots.establishing.as_ref().and_then(WeakShared::upgrade).unwrap_or_else(|| {
+                let shared: Shared<Establishing> = self.clone().establish().boxed().shared();
+                slots.establishing = shared.downgrade();
+                shared
+            })
+        };
+        establishing.await
+    }
+
+    async fn establish(self: Arc<Self>) -> Result<Arc<Session>, Error> {
+        let result = self.try_establish().await.map(Arc::new);
+        let mut slots = self.sessions.lock();
+        slots.establishing = None;
+        slots.session = result.as_ref().ok().cloned();
+        result
+    }
+
+    /// A handshake; with new evidence if the evidence at hand leads nowhere (SPEC.md, Section 13.4).
+    async fn try_establish(&self) -> Result<Session, Error> {
+        let known = self.sessions.lock().trusted.clone().filter(|trusted| trusted.is_valid());
+        let trusted = match known {
+            Some(trusted) => trusted,
+            None => self.fetch_trusted().await?,
+        };
+        match self.handshake(trusted).await {
+            Err(error) if wants_new_evidence(&error) => {
+                let trusted = self.fetch_trusted().await?;
+                self.handshake(trusted).await
+            }
+            result => result,
+        }
+    }
+
+    /// Fetches and appraises evidence, and keeps it for new sessions.
+    pub(crate) async fn fetch_trusted(&self) -> Result<Arc<Trusted>, Error> {
+        let fetching = Trusted::fetch(&self.transport, &self.appraisal);
+        let trusted = Arc::new(within(Stage::Evidence, fetching).await?);
+        self.sessions.lock().trusted = Some(trusted.clone());
+        Ok(trusted)
+    }
+
+    async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {
+        within(Stage::Handshake, async {
+            let mut rng = trusted::rng()?;
+            let started = Instant::now();
+            let (handshake, hello) =
+                ClientHandshake::start(&trusted.enclave, &self.suites, trusted.now_ms(), &mut rng)?;
+            let body = OuterBody::whole(hello.into());
+            let answer = self.transport.stream(body, Stage::Handshake).await?;
+            let len = handshake.server_hello_len();
+            let server_hello = read_exact(answer, len, Stage::Handshake).await?;
+            let session = handshake.finish(&server_hello)?;
+            Ok(Session::new(session, trusted, started))
+        })
+        .await
+    }
+}
+
+async fn within<T>(
+    stage: Stage,
+    doing: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let after = SETUP_TIMEOUT;
+    tokio::time::timeout(after, doing).await.unwrap_or(Err(Error::Timeout { stage, after }))
+}
+
+/// True when the enclave may have been restarted, or has changed its keys, since it was verified.
+fn wants_new_evidence(error: &Error) -> bool {
+    match error {
+        Error::Outer { status, .. } => *status == StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Handshake(error) => *error == HandshakeError::EvidenceExpired,
+        _ => false,
+    }
+}
