@@ -34,10 +34,7 @@ impl KeyPair {
         match kem {
             Kem::X25519 => {
                 let (private, public) = X25519HkdfSha256::gen_keypair_with_rng(rng);
-                Self {
-                    private: PrivateKey::X25519(private),
-                    public: public.to_bytes().to_vec(),
-                }
+                Self { private: PrivateKey::X25519(private), public: public.to_bytes().to_vec() }
             }
             Kem::XWing => {
                 let (private, public) = XWing::gen_keypair_with_rng(rng);
@@ -95,8 +92,8 @@ fn setup_send<K: HpkeKem>(
     rng: &mut impl CryptoRng,
 ) -> Result<(Vec<u8>, AeadCtxS<ExportOnlyAead, HkdfSha256, K>), KemError> {
     let public_key = K::PublicKey::from_bytes(public_key).map_err(|_| KemError)?;
-    let (enc, context) =
-        setup_sender_with_rng::<_, _, K>(&OpModeS::Base, &public_key, info, rng).map_err(|_| KemError)?;
+    let (enc, context) = setup_sender_with_rng::<_, _, K>(&OpModeS::Base, &public_key, info, rng)
+        .map_err(|_| KemError)?;
     Ok((enc.to_bytes().to_vec(), context))
 }
 

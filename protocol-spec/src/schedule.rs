@@ -62,9 +62,10 @@ impl TrafficKey {
     /// The nonce of a frame (SPEC.md, Section 9.2).
     pub fn nonce(&self, stream_id: u64, frame_number: u32) -> Nonce {
         let mut nonce = self.iv;
-        for (byte, x) in nonce.iter_mut().zip(
-            stream_id.to_be_bytes().into_iter().chain(frame_number.to_be_bytes()),
-        ) {
+        for (byte, x) in nonce
+            .iter_mut()
+            .zip(stream_id.to_be_bytes().into_iter().chain(frame_number.to_be_bytes()))
+        {
             *byte ^= x;
         }
         nonce

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A body that breaks off. hyper closes the connection (or resets the HTTP/2 stream) then, so that
 /// the peer does not take the message for complete.
@@ -27,7 +28,7 @@ pub(crate) enum OuterBody {
     /// Sealed frames.
     Stream(Box<Outbound>),
     /// A plaintext response of the app, passed on.
-    Plain(Incoming),
+    Plain { body: Incoming, _budget: OwnedSemaphorePermit },
 }
 
 impl Body for OuterBody {
@@ -42,7 +43,7 @@ impl Body for OuterBody {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(outbound) => outbound.poll_frame(cx),
-            Self::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Plain { body, .. } => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
@@ -50,7 +51,7 @@ impl Body for OuterBody {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream(_) => false,
-            Self::Plain(body) => body.is_end_stream(),
+            Self::Plain { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -58,7 +59,7 @@ impl Body for OuterBody {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(_) => SizeHint::default(),
-            Self::Plain(body) => body.size_hint(),
+            Self::Plain { body, .. } => body.size_hint(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum ConfigError {
         overlap: u64,
     },
     /// The file cannot be read.
-    #[error("manifest {path} cannot be read: {source}")]
+    #[error("manifest {} cannot be read: {source}", path.display())]
     Manifest {
         /// The file.
         path: PathBuf,

@@ -58,7 +58,19 @@ impl Client {
     ///
     /// New sessions use it from now on. Its report says what was checked and what is not proven.
     pub async fn verify(&self) -> Result<VerifiedEnclave, Error> {
-        Ok(self.inner.fetch_trusted().await?.enclave.clone())
+        let mut number = 1;
+        loop {
+            let error = match self.inner.fetch_trusted().await {
+                Ok(trusted) => return Ok(trusted.enclave.clone()),
+                Err(error) => error,
+            };
+            let attempt = Attempt { number, sent: false, idempotent: true, replayable: true };
+            match retry::decide(attempt, &error) {
+                Decision::Fail => return Err(error),
+                Decision::RetryAfter(delay) => tokio::time::sleep(delay).await,
+            }
+            number += 1;
+        }
     }
 
     /// The value by which the app knows this client's session (the field `steve-session`), in

@@ -36,6 +36,7 @@
 mod body;
 mod builder;
 mod client;
+mod clock;
 mod error;
 mod exchange;
 mod fields;

@@ -4,7 +4,7 @@ use crate::trusted::Trusted;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use steve_protocol::session::{ClientSession, ClientStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -18,23 +18,22 @@ const MAX_SPREAD: u64 = 1000;
 pub(crate) struct Session {
     pub(crate) core: ClientSession,
     pub(crate) trusted: Arc<Trusted>,
-    established: Instant,
-    /// Milliseconds after `established`.
-    last_frame: AtomicU64,
+    started_ms: u64,
+    last_frame_ms: AtomicU64,
     streams: Arc<Semaphore>,
     opening: Mutex<BTreeSet<u64>>,
     ended: AtomicBool,
 }
 
 impl Session {
-    /// `started` is when the ClientHello was sent: the proxy's clock starts later.
-    pub(crate) fn new(core: ClientSession, trusted: Arc<Trusted>, started: Instant) -> Self {
+    /// `started_ms` is when the ClientHello was sent: the proxy's clock starts later.
+    pub(crate) fn new(core: ClientSession, trusted: Arc<Trusted>, started_ms: u64) -> Self {
         let streams = usize::from(core.parameters().max_streams).min(MAX_STREAMS);
         Self {
             core,
             trusted,
-            established: started,
-            last_frame: AtomicU64::new(0),
+            started_ms,
+            last_frame_ms: AtomicU64::new(started_ms),
             streams: Arc::new(Semaphore::new(streams)),
             opening: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -63,18 +62,17 @@ impl Session {
     /// False when new streams belong on a new session.
     pub(crate) fn is_usable(&self) -> bool {
         let parameters = self.core.parameters();
-        let age = self.established.elapsed();
-        let idle = age.saturating_sub(Duration::from_millis(self.last_frame.load(Relaxed)));
+        let now_ms = self.trusted.clock.now_ms();
+        let since = |ms| Duration::from_millis(now_ms.saturating_sub(ms));
         !self.ended.load(Relaxed)
-            && age < nine_tenths(parameters.lifetime)
-            && idle < nine_tenths(parameters.idle_timeout)
+            && since(self.started_ms) < nine_tenths(parameters.lifetime)
+            && since(self.last_frame_ms.load(Relaxed)) < nine_tenths(parameters.idle_timeout)
             && self.trusted.is_valid()
     }
 
     /// Notes that a frame was sent or received.
     pub(crate) fn touch(&self) {
-        let now = u64::try_from(self.established.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_frame.fetch_max(now, Relaxed);
+        self.last_frame_ms.store(self.trusted.clock.now_ms(), Relaxed);
     }
 
     /// No further streams; those that are open go on.

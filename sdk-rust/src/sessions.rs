@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use http::StatusCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use steve_protocol::handshake::{ClientHandshake, HandshakeError};
 
 /// Time for evidence, and for a handshake.
@@ -89,15 +89,15 @@ impl Inner {
     async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {
         within(Stage::Handshake, async {
             let mut rng = trusted::rng()?;
-            let started = Instant::now();
+            let started_ms = trusted.clock.now_ms();
             let (handshake, hello) =
-                ClientHandshake::start(&trusted.enclave, &self.suites, trusted.now_ms(), &mut rng)?;
+                ClientHandshake::start(&trusted.enclave, &self.suites, started_ms, &mut rng)?;
             let body = OuterBody::whole(hello.into());
             let answer = self.transport.stream(body, Stage::Handshake).await?;
             let len = handshake.server_hello_len();
             let server_hello = read_exact(answer, len, Stage::Handshake).await?;
-            let session = handshake.finish(&server_hello)?;
-            Ok(Session::new(session, trusted, started))
+            let session = handshake.finish(&server_hello, trusted.clock.now_ms())?;
+            Ok(Session::new(session, trusted, started_ms))
         })
         .await
     }

@@ -6,7 +6,7 @@ use steve_protocol::frame::{FrameOpener, FrameSealer, FrameType, MAX_CONTENT_LEN
 use steve_protocol::schedule::TrafficKey;
 use steve_protocol::suite::Suite;
 
-pub fn aead() -> Vec<Value> {
+pub(crate) fn aead() -> Vec<Value> {
     let mut vectors = Vec::new();
     for suite in Suite::ALL {
         for len in [0usize, 1, 15, 16, 17, 64, 1000] {
@@ -36,7 +36,7 @@ fn traffic(suite: Suite) -> TrafficKey {
     }
 }
 
-pub fn frames() -> Vec<Value> {
+pub(crate) fn frames() -> Vec<Value> {
     let mut vectors = Vec::new();
     for suite in Suite::ALL {
         for stream_id in [1, 0x0123_4567_89ab_cdef & ((1 << 62) - 1), (1 << 62) - 1] {

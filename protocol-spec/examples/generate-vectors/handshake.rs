@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use std::sync::Arc;
 use std::time::Duration;
-use steve_protocol::head::{
-    RequestHead, ResponseHead, Trailers, encode_request, encode_response, encode_trailers,
-};
 use steve_protocol::handshake::{
     ClientHandshake, ClientHello, EnclaveKeys, ServerHandshake, SessionParameters,
+};
+use steve_protocol::head::{
+    RequestHead, ResponseHead, Trailers, encode_request, encode_response, encode_trailers,
 };
 use steve_protocol::kem::KeyPair;
 use steve_protocol::schedule;
@@ -25,7 +25,7 @@ const PARAMETERS: SessionParameters = SessionParameters {
     max_streams: 256,
 };
 
-pub fn handshakes() -> Vec<Value> {
+pub(crate) fn handshakes() -> Vec<Value> {
     let mut vectors: Vec<Value> =
         Suite::ALL.into_iter().map(|suite| handshake(suite).0.into()).collect();
     vectors.extend(Suite::ALL.map(early));
@@ -45,7 +45,7 @@ fn handshake(suite: Suite) -> (Map<String, Value>, ClientSession, Arc<ServerSess
     let (server, server_hello) = ServerHandshake::receive([&keys], &hello)
         .and_then(|handshake| handshake.reply(PARAMETERS, &mut rng))
         .expect("made for these keys");
-    let client = client.finish(&server_hello).expect("made by the enclave");
+    let client = client.finish(&server_hello, NOW_MS).expect("made by the enclave");
     let vector = describe(&keys, suite, &ephemeral, &client_hello, &server_hello);
     let secrets = client.dangerous_secrets();
     assert_eq!(vector["c2s_key"], hex(secrets.c2s.key));
@@ -135,7 +135,7 @@ fn describe(
     map
 }
 
-pub fn exchanges() -> Vec<Value> {
+pub(crate) fn exchanges() -> Vec<Value> {
     Suite::ALL.into_iter().map(exchange).collect()
 }
 
@@ -150,7 +150,8 @@ fn exchange(suite: Suite) -> Value {
     let (mut vector, client, server) = handshake(suite);
     let ok: &[(&str, &[u8])] = &[("content-type", b"text/plain")];
     let body: Vec<u8> = (0..70_000u32).map(|i| (i * 31) as u8).collect();
-    let request = |method, path| encode_request(method, "https", "app.example", path, ok.iter().copied());
+    let request =
+        |method, path| encode_request(method, "https", "app.example", path, ok.iter().copied());
     let response = |status| encode_response(status, ok.iter().copied()).expect("valid");
     let streams = [
         (
@@ -158,7 +159,11 @@ fn exchange(suite: Suite) -> Value {
             Message { head: response(200), body: b"hello", trailers: None },
         ),
         (
-            Message { head: request("POST", "/upload").expect("valid"), body: &body, trailers: None },
+            Message {
+                head: request("POST", "/upload").expect("valid"),
+                body: &body,
+                trailers: None,
+            },
             Message { head: response(201), body: b"", trailers: None },
         ),
         (
@@ -167,7 +172,11 @@ fn exchange(suite: Suite) -> Value {
                 body: b"call",
                 trailers: Some(&[("x-sum", b"1")]),
             },
-            Message { head: response(200), body: b"answer", trailers: Some(&[("grpc-status", b"0")]) },
+            Message {
+                head: response(200),
+                body: b"answer",
+                trailers: Some(&[("grpc-status", b"0")]),
+            },
         ),
     ]
     .map(|(request, response)| stream(&client, &server, &request, &response));
@@ -187,7 +196,10 @@ fn stream(
     let bodiless = |message: &Message<'_>| message.body.is_empty() && message.trailers.is_none();
     stream.request.head(&request.head, bodiless(request), &mut outer_request).expect(seal);
     if !bodiless(request) {
-        stream.request.data(request.body, request.trailers.is_none(), &mut outer_request).expect(seal);
+        stream
+            .request
+            .data(request.body, request.trailers.is_none(), &mut outer_request)
+            .expect(seal);
     }
     if let Some(lines) = request.trailers {
         let section = encode_trailers(lines.iter().copied()).expect("valid");

@@ -8,23 +8,32 @@ use steve_protocol::head::{
 
 type Lines<'a> = &'a [(&'a str, &'a [u8])];
 
-pub fn heads() -> Vec<Value> {
+pub(crate) fn heads() -> Vec<Value> {
     let many: Vec<(&str, &[u8])> = vec![("x-repeated", b"1"); 256];
     let long = vec![b'v'; 20_000];
     let requests: [(_, _, _, _, Lines<'_>); 7] = [
         ("GET", "https", "app.example", "/", &[]),
-        ("POST", "https", "app.example:8443", "/v1/chat?stream=true", &[
-            ("content-type", b"application/json"),
-            ("content-length", b"42"),
-        ]),
+        (
+            "POST",
+            "https",
+            "app.example:8443",
+            "/v1/chat?stream=true",
+            &[("content-type", b"application/json"), ("content-length", b"42")],
+        ),
         ("OPTIONS", "http", "127.0.0.1:8080", "*", &[("host", b"127.0.0.1:8080")]),
-        ("PURGE", "https", "[::1]:443", "/%00/../x", &[
-            ("cookie", b"a=1"),
-            ("cookie", b"b=2"),
-            ("x-empty", b""),
-            ("x-latin1", b"caf\xe9"),
-            ("x-tab", b"a\tb"),
-        ]),
+        (
+            "PURGE",
+            "https",
+            "[::1]:443",
+            "/%00/../x",
+            &[
+                ("cookie", b"a=1"),
+                ("cookie", b"b=2"),
+                ("x-empty", b""),
+                ("x-latin1", b"caf\xe9"),
+                ("x-tab", b"a\tb"),
+            ],
+        ),
         ("GET", "https", "app.example", "/long", &[("x-long", &long)]),
         ("GET", "https", "app.example", "/many", &many),
         ("CONNECT", "https", "app.example", "/reserved", &[]),
@@ -35,7 +44,10 @@ pub fn heads() -> Vec<Value> {
         vectors.push(request(encoded.expect("a valid head")));
     }
     for (status, lines) in [
-        (200, &[("content-type", &b"text/plain"[..]), ("set-cookie", b"a"), ("set-cookie", b"b")][..]),
+        (
+            200,
+            &[("content-type", &b"text/plain"[..]), ("set-cookie", b"a"), ("set-cookie", b"b")][..],
+        ),
         (103, &[("link", b"</style.css>; rel=preload")]),
         (204, &[]),
         (304, &[("content-length", b"1234")]),
@@ -72,7 +84,7 @@ fn response(encoded: Bytes) -> Value {
     value.into()
 }
 
-pub fn request_fields(head: &RequestHead) -> Map<String, Value> {
+pub(crate) fn request_fields(head: &RequestHead) -> Map<String, Value> {
     let Value::Object(map) = json!({
         "method": head.method(),
         "scheme": head.scheme(),
@@ -85,7 +97,7 @@ pub fn request_fields(head: &RequestHead) -> Map<String, Value> {
     map
 }
 
-pub fn response_fields(head: &ResponseHead) -> Map<String, Value> {
+pub(crate) fn response_fields(head: &ResponseHead) -> Map<String, Value> {
     let Value::Object(map) = json!({ "status": head.status(), "fields": fields(head.fields()) })
     else {
         unreachable!("json! of an object literal")
@@ -93,14 +105,16 @@ pub fn response_fields(head: &ResponseHead) -> Map<String, Value> {
     map
 }
 
-pub fn fields(fields: &Fields) -> Value {
+pub(crate) fn fields(fields: &Fields) -> Value {
     fields.iter().map(|line| json!([line.name(), hex(line.value())])).collect()
 }
 
 /// Varints need not be in their shortest form (RFC 9000, Section 16).
 fn longer_varints() -> Vec<Value> {
     vec![
-        request(Bytes::from_static(b"\x40\x03GET\x80\0\0\x05https\x01a\xc0\0\0\0\0\0\0\x01/\x40\0")),
+        request(Bytes::from_static(
+            b"\x40\x03GET\x80\0\0\x05https\x01a\xc0\0\0\0\0\0\0\x01/\x40\0",
+        )),
         response(Bytes::from_static(b"\x80\0\0\xc8\0")),
     ]
 }

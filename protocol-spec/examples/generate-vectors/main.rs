@@ -22,7 +22,11 @@ fn main() -> ExitCode {
         ("aead", "AEAD of the suites", frames::aead()),
         ("key_config", "Key configurations (SPEC.md, Section 5)", evidence::key_configs()),
         ("merkle", "Batched challenges (SPEC.md, Section 6.1)", evidence::merkle()),
-        ("evidence", "Evidence and its appraisal (SPEC.md, Sections 6 and 7)", evidence::evidence()),
+        (
+            "evidence",
+            "Evidence and its appraisal (SPEC.md, Sections 6 and 7)",
+            evidence::evidence(),
+        ),
         ("handshake", "Handshake and key schedule (SPEC.md, Section 8)", handshake::handshakes()),
         ("frames", "Frames of one direction of a stream (SPEC.md, Section 9)", frames::frames()),
         ("heads", "Heads and trailer sections (SPEC.md, Section 10.1)", heads::heads()),

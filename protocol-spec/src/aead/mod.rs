@@ -143,7 +143,13 @@ mod tests {
                     {
                         let key = AeadKey::with_backend(*sealer, algorithm, &[7; KEY_LEN]);
                         let mut out = vec![0; len + extra + TAG_LEN];
-                        key.seal(&[1; NONCE_LEN], b"aad", &content[..len], &vec![9; extra], &mut out);
+                        key.seal(
+                            &[1; NONCE_LEN],
+                            b"aad",
+                            &content[..len],
+                            &vec![9; extra],
+                            &mut out,
+                        );
 
                         let key = AeadKey::with_backend(*opener, algorithm, &[7; KEY_LEN]);
                         let (data, tag) = out.split_last_chunk_mut().unwrap();

@@ -3,19 +3,21 @@
 use super::attestation::{AttestationDocument, UnverifiedDocument};
 use super::cose::CoseSign1;
 use super::document::Document;
-use super::report::{Outcome, Time};
+use super::report::Time;
 use super::{
     AppraisalError, AppraisedEvidence, Challenge, Check, EncodingError, Evidence, NonceError,
-    PcrTrust, Policy, Refusal, Report, TrustAnchor, VerifiedEnclave, merkle, user_data_of_hash,
+    Policy, Refusal, Report, TrustAnchor, VerifiedEnclave, merkle, user_data,
 };
-use crate::key_config::KeyConfig;
-use core::fmt;
+use crate::key_config::{KeyConfig, KeyConfigFields};
 use sha2::{Digest, Sha256};
 
 /// Default of [`Appraiser::max_evidence_age_ms`]: 5 minutes.
 pub const DEFAULT_MAX_EVIDENCE_AGE_MS: u64 = 300_000;
 /// Default of [`Appraiser::max_clock_skew_ms`]: 5 minutes.
 pub const DEFAULT_MAX_CLOCK_SKEW_MS: u64 = 300_000;
+
+/// Longest time from a document to the end of the keys it announces: 24 hours.
+const MAX_KEY_LIFETIME_MS: u64 = 86_400_000;
 
 /// Decides whether evidence is good enough for a client.
 ///
@@ -28,10 +30,10 @@ pub const DEFAULT_MAX_CLOCK_SKEW_MS: u64 = 300_000;
 /// let profile = PcrProfile::new([0, 1, 2].map(|register| (register, build_output(register))))?;
 /// let appraiser = Appraiser::new(Policy::pinned([profile])?);
 ///
-/// # let (mut rng, now_ms): (rand_chacha::ChaCha20Rng, u64) = (rand_chacha::rand_core::SeedableRng::from_seed([0; 32]), 0);
+/// # let (mut rng, sent_ms, now_ms): (rand_chacha::ChaCha20Rng, u64, u64) = (rand_chacha::rand_core::SeedableRng::from_seed([0; 32]), 0, 0);
 /// let challenge = Challenge::random(&mut rng);
 /// let evidence: Vec<u8> = post(challenge.as_bytes());
-/// match appraiser.appraise(&evidence, &challenge, "https://app.example", now_ms) {
+/// match appraiser.appraise(&evidence, &challenge, sent_ms, "https://app.example", now_ms) {
 ///     Ok(enclave) => println!("{}", enclave.report()),
 ///     Err(refusal) => eprintln!("{refusal}\n{}", refusal.report()),
 /// }
@@ -77,19 +79,21 @@ impl Appraiser {
 
     /// Appraises the answer to `challenge`: all checks.
     ///
-    /// `evidence` is the body as received, `now_ms` the time in milliseconds since 1970. `origin`
-    /// names the service to a policy that trusts on first use, which records the enclave if
-    /// everything else has passed; pinned policies ignore it.
+    /// `evidence` is the body as received. `sent_ms` is when the challenge was sent and `now_ms` the
+    /// time now, both in milliseconds since 1970 on the client's clock. `origin` names the service to
+    /// a policy that trusts on first use, which records the enclave if everything else has passed;
+    /// pinned policies ignore it.
     pub fn appraise(
         &self,
         evidence: &[u8],
         challenge: &Challenge,
+        sent_ms: u64,
         origin: &str,
         now_ms: u64,
     ) -> Result<VerifiedEnclave, Refusal> {
-        let input = Input { evidence, challenge: Some(challenge), origin, now_ms };
-        let (evidence, valid_until_ms) = self.examine(&input)?;
-        Ok(VerifiedEnclave::new(evidence, valid_until_ms))
+        let sent = Sent { challenge, at_ms: sent_ms.min(now_ms) };
+        let findings = self.examine(&Input { evidence, sent: Some(sent), origin, now_ms })?;
+        Ok(VerifiedEnclave::new(findings.evidence, findings.valid_until_ms))
     }
 
     /// Appraises evidence that was not made for a challenge, for auditors.
@@ -103,27 +107,17 @@ impl Appraiser {
         origin: &str,
         now_ms: u64,
     ) -> Result<AppraisedEvidence, Refusal> {
-        let input = Input { evidence, challenge: None, origin, now_ms };
-        Ok(self.examine(&input)?.0)
+        let findings = self.examine(&Input { evidence, sent: None, origin, now_ms })?;
+        Ok(findings.evidence)
     }
 
-    fn examine(&self, input: &Input<'_>) -> Result<(AppraisedEvidence, u64), Refusal> {
+    fn examine(&self, input: &Input<'_>) -> Result<Findings, Refusal> {
         let mut report = Report::new();
         match self.run(input, &mut report) {
-            Ok(Findings { evidence, key_config, document, trust }) => {
-                report.succeed(&self.anchor, trust.as_ref());
-                let valid_until_ms = self.valid_until_ms(&document, &key_config, input.now_ms);
-                let evidence = AppraisedEvidence {
-                    key_config,
-                    timestamp_ms: document.timestamp_ms,
-                    pcrs: document.pcrs,
-                    module_id: document.module_id,
-                    configuration: evidence.configuration.to_vec(),
-                    manifest: evidence.manifest.to_vec(),
-                    trust,
-                    report,
-                };
-                Ok((evidence, valid_until_ms))
+            Ok(mut findings) => {
+                report.succeed(&self.anchor, findings.evidence.trust());
+                findings.evidence.report = report;
+                Ok(findings)
             }
             Err(error) => {
                 report.fail(&error);
@@ -133,121 +127,141 @@ impl Appraiser {
     }
 
     /// The checks of SPEC.md, Section 7, in its order.
-    fn run<'a>(
-        &self,
-        input: &Input<'a>,
-        report: &mut Report,
-    ) -> Result<Findings<'a>, AppraisalError> {
-        let Input { now_ms, origin, .. } = *input;
-        let mut pass = |check, detail: fmt::Arguments<'_>| {
-            report.record(check, Outcome::Passed, detail);
-        };
-
+    fn run(&self, input: &Input<'_>, report: &mut Report) -> Result<Findings, AppraisalError> {
+        let Input { sent, origin, now_ms, .. } = input;
         let evidence = Evidence::decode(input.evidence).map_err(|_| EncodingError::Evidence)?;
         let key_config =
             KeyConfig::decode(evidence.key_config).map_err(|_| EncodingError::KeyConfig)?;
-        let fields = key_config.fields();
-        pass(Check::Encoding, format_args!("epoch {}", fields.epoch));
+        report.pass(Check::Encoding, format_args!("epoch {}", key_config.fields().epoch));
 
-        let cose = CoseSign1::decode(evidence.document)?;
-        pass(Check::Cose, format_args!("ES384, {} bytes", evidence.document.len()));
+        let document = self.attested(evidence.document, *now_ms, report)?;
 
-        let decoded = UnverifiedDocument { cose, document: Document::decode(cose.payload)? };
-        pass(Check::Document, format_args!("{}", decoded.module_id()));
-
-        decoded.check_root(&self.anchor)?;
-        pass(Check::Root, format_args!("{}", self.anchor));
-
-        let leaf = decoded.check_certificates(now_ms)?;
-        let count = decoded.document.cabundle.len() + 1;
-        let not_after = Time(leaf.not_after_ms);
-        pass(Check::Certificates, format_args!("{count} certificates, leaf until {not_after}"));
-
-        decoded.check_signature(&leaf)?;
-        pass(Check::Signature, format_args!("by the leaf's key"));
-        let document = decoded.verified(&leaf);
-
-        document.check_timestamp(now_ms, self.max_evidence_age_ms, self.max_clock_skew_ms)?;
-        pass(Check::Timestamp, format_args!("{}", Time(document.timestamp_ms)));
-
-        match input.challenge {
-            Some(challenge) => {
+        match sent {
+            Some(Sent { challenge, .. }) => {
                 check_nonce(&evidence, &document, challenge)?;
                 let Evidence { leaf_index, tree_size, .. } = evidence;
-                pass(Check::Nonce, format_args!("challenge {leaf_index} of {tree_size}"));
+                report.pass(Check::Nonce, format_args!("challenge {leaf_index} of {tree_size}"));
             }
             None => {
                 check_unchallenged(&evidence)?;
-                report.record(Check::Nonce, Outcome::NotPerformed, "no challenge was sent");
+                report.skip(Check::Nonce, "no challenge was sent");
             }
         }
-        let mut pass = |check, detail: fmt::Arguments<'_>| {
-            report.record(check, Outcome::Passed, detail);
-        };
 
-        let key_config_hash = Sha256::digest(evidence.key_config).into();
-        if document.user_data() != Some(&user_data_of_hash(&key_config_hash)) {
+        if document.user_data() != Some(&user_data(&key_config)) {
             return Err(AppraisalError::KeyConfig);
         }
-        let suites = fields.keys.iter().map(|entry| entry.suite.name()).collect::<Vec<_>>();
-        pass(Check::KeyConfig, format_args!("{}", suites.join(", ")));
+        let KeyConfigFields { not_after, configuration_hash, manifest_hash, keys, .. } =
+            key_config.fields();
+        let suites: Vec<_> = keys.iter().map(|entry| entry.suite.name()).collect();
+        report.pass(Check::KeyConfig, suites.join(", "));
 
-        let (timestamp_ms, not_after_ms) = (document.timestamp_ms, fields.not_after);
-        if timestamp_ms >= not_after_ms {
-            return Err(AppraisalError::KeyLifetime { not_after_ms, timestamp_ms });
+        check_key_lifetime(document.timestamp_ms, *not_after)?;
+        let valid_until_ms = match sent {
+            Some(sent) => self.valid_until_ms(&document, *not_after, sent.at_ms),
+            None => u64::MAX,
+        };
+        if *now_ms >= valid_until_ms {
+            return Err(AppraisalError::Stale { valid_until_ms, now_ms: *now_ms });
         }
-        pass(Check::KeyLifetime, format_args!("until {}", Time(not_after_ms)));
+        report.pass(Check::KeyLifetime, format_args!("until {}", Time(*not_after)));
 
-        if Sha256::digest(evidence.configuration)[..] != fields.configuration_hash {
+        if Sha256::digest(evidence.configuration)[..] != configuration_hash[..] {
             return Err(AppraisalError::Configuration);
         }
-        pass(Check::Configuration, format_args!("{} bytes", evidence.configuration.len()));
+        report.pass(Check::Configuration, format_args!("{} bytes", evidence.configuration.len()));
 
-        if Sha256::digest(evidence.manifest)[..] != fields.manifest_hash {
+        if Sha256::digest(evidence.manifest)[..] != manifest_hash[..] {
             return Err(AppraisalError::Manifest);
         }
-        pass(Check::Manifest, format_args!("{} bytes", evidence.manifest.len()));
+        report.pass(Check::Manifest, format_args!("{} bytes", evidence.manifest.len()));
 
         document.check_debug_mode()?;
-        pass(Check::DebugMode, format_args!("PCR0, PCR1 and PCR2 are measured"));
+        report.pass(Check::DebugMode, "PCR0, PCR1 and PCR2 are measured");
 
-        let trust = match input.challenge {
-            Some(_) => Some(self.policy.appraise(&document.pcrs, origin, now_ms)?),
+        let trust = match sent {
+            Some(_) => Some(self.policy.appraise(&document.pcrs, origin, *now_ms)?),
             None => self.policy.compare(&document.pcrs, origin)?,
         };
         match &trust {
-            Some(trust) => pass(Check::Policy, format_args!("{trust}")),
-            None => report.record(Check::Policy, Outcome::NotPerformed, "nothing is on record"),
+            Some(trust) => report.pass(Check::Policy, trust),
+            None => report.skip(Check::Policy, "nothing is on record to compare with"),
         }
-        Ok(Findings { evidence, key_config, document, trust })
+
+        let evidence = AppraisedEvidence {
+            key_config,
+            timestamp_ms: document.timestamp_ms,
+            pcrs: document.pcrs,
+            module_id: document.module_id,
+            configuration: evidence.configuration.to_vec(),
+            manifest: evidence.manifest.to_vec(),
+            trust,
+            report: Report::new(),
+        };
+        Ok(Findings { evidence, valid_until_ms })
     }
 
-    /// Three durations, each from a source that is trusted for it, on the caller's clock.
+    /// The checks of the document alone: `cose` to `timestamp`.
+    fn attested(
+        &self,
+        document: &[u8],
+        now_ms: u64,
+        report: &mut Report,
+    ) -> Result<AttestationDocument, AppraisalError> {
+        let cose = CoseSign1::decode(document)?;
+        report.pass(Check::Cose, format_args!("ES384, {} bytes", document.len()));
+
+        let decoded = UnverifiedDocument { cose, document: Document::decode(cose.payload)? };
+        report.pass(Check::Document, decoded.module_id());
+
+        decoded.check_root(&self.anchor)?;
+        report.pass(Check::Root, self.anchor);
+
+        let leaf = decoded.check_certificates(now_ms)?;
+        let count = decoded.document.cabundle.len() + 1;
+        let until = Time(leaf.not_after_ms);
+        report.pass(Check::Certificates, format_args!("{count} certificates, leaf until {until}"));
+
+        decoded.check_signature(&leaf)?;
+        report.pass(Check::Signature, "made with the leaf's key");
+        let document = decoded.verified(&leaf);
+
+        document.check_timestamp(now_ms, self.max_evidence_age_ms, self.max_clock_skew_ms)?;
+        report.pass(Check::Timestamp, Time(document.timestamp_ms));
+        Ok(document)
+    }
+
+    /// Three durations between trusted times, counted from when the challenge was sent: the document
+    /// was made after that, so neither delay nor a clock that is off prolongs anything.
     fn valid_until_ms(
         &self,
         document: &AttestationDocument,
-        key_config: &KeyConfig,
-        now_ms: u64,
+        not_after_ms: u64,
+        sent_ms: u64,
     ) -> u64 {
         let timestamp_ms = document.timestamp_ms;
-        let keys = key_config.fields().not_after.saturating_sub(timestamp_ms);
-        let leaf = document.leaf_not_after_ms().saturating_sub(now_ms.max(timestamp_ms));
-        now_ms.saturating_add(self.max_evidence_age_ms.min(keys).min(leaf))
+        let keys = not_after_ms.saturating_sub(timestamp_ms);
+        let leaf = document.leaf_not_after_ms().saturating_sub(timestamp_ms);
+        sent_ms.saturating_add(self.max_evidence_age_ms.min(keys).min(leaf))
     }
 }
 
 struct Input<'a> {
     evidence: &'a [u8],
-    challenge: Option<&'a Challenge>,
+    sent: Option<Sent<'a>>,
     origin: &'a str,
     now_ms: u64,
 }
 
-struct Findings<'a> {
-    evidence: Evidence<'a>,
-    key_config: KeyConfig,
-    document: AttestationDocument,
-    trust: Option<PcrTrust>,
+struct Sent<'a> {
+    challenge: &'a Challenge,
+    at_ms: u64,
+}
+
+struct Findings {
+    evidence: AppraisedEvidence,
+    /// Without meaning for unchallenged evidence.
+    valid_until_ms: u64,
 }
 
 fn check_nonce(
@@ -276,5 +290,12 @@ fn check_unchallenged(evidence: &Evidence<'_>) -> Result<(), NonceError> {
         Ok(())
     } else {
         Err(NonceError::Challenged)
+    }
+}
+
+fn check_key_lifetime(timestamp_ms: u64, not_after_ms: u64) -> Result<(), AppraisalError> {
+    match not_after_ms.checked_sub(timestamp_ms) {
+        Some(1..=MAX_KEY_LIFETIME_MS) => Ok(()),
+        _ => Err(AppraisalError::KeyLifetime { not_after_ms, timestamp_ms }),
     }
 }

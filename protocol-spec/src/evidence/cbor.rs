@@ -77,6 +77,13 @@ pub(super) fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), Error>
         Type::BytesIndef | Type::StringIndef | Type::Break | Type::Unknown(_) => {
             Err(Error::message("not allowed here"))
         }
+        Type::Simple => match (decoder.position(), decoder.simple()?) {
+            // RFC 8949, Section 3.3: two bytes are for those that do not fit into one.
+            (start, 0..32) if decoder.position() - start > 1 => {
+                Err(Error::message("simple value in two bytes that fits into one"))
+            }
+            _ => Ok(()),
+        },
         _ => decoder.skip(),
     }
 }
@@ -145,6 +152,9 @@ mod tests {
             &[0x7f, 0x61, b'a', 0xff],
             &[0xff],
             &[0x1c],
+            &[0xf8, 0x16],
+            &[0xf8, 0x1f],
+            &[0xfc],
         ] {
             assert!(!skips(bomb), "{:02x?}", &bomb[..bomb.len().min(12)]);
         }

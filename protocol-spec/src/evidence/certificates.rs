@@ -5,7 +5,7 @@
 //! the list, keyUsage, and everything about the root; the rules on those are checked here on the
 //! certificates as `x509-cert` reads them, together with what gives an error a position.
 
-use super::es384::Es384;
+use super::es384::{self, Es384};
 use core::fmt;
 use core::time::Duration;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -13,6 +13,7 @@ use webpki::{EndEntityCert, Error as WebpkiError, KeyUsage as Purpose};
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
+use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{Decode, Reader, SliceReader};
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
@@ -57,6 +58,9 @@ pub enum CertificateProblem {
     /// Not ECDSA with SHA-384 on P-384.
     #[error("uses an algorithm other than ECDSA with SHA-384 on P-384")]
     Algorithm,
+    /// The public key is not an uncompressed point of the curve.
+    #[error("has a public key that is not a point of P-384")]
+    PublicKey,
     /// The issuer is not the subject of the certificate before it.
     #[error("is not issued by the certificate before it")]
     Issuer,
@@ -168,7 +172,8 @@ pub(super) fn validate<'a>(
     Ok(Leaf { der: certificate, not_after_ms })
 }
 
-/// X.509 v3; P-384 key, and an ECDSA with SHA-384 signature.
+/// X.509 v3, a P-384 key, an ECDSA with SHA-384 signature, and no critical extension but those two
+/// that `check_role` looks at.
 fn check_form(certificate: &Certificate) -> Result<(), CertificateProblem> {
     let tbs = certificate.tbs_certificate();
     if tbs.version() != Version::V3 {
@@ -183,6 +188,13 @@ fn check_form(certificate: &Certificate) -> Result<(), CertificateProblem> {
     let curve = key.parameters.as_ref().and_then(|curve| curve.decode_as().ok());
     if key.oid != EC_PUBLIC_KEY || curve != Some(SECP384R1) {
         return Err(CertificateProblem::Algorithm);
+    }
+    let point = tbs.subject_public_key_info().subject_public_key.as_bytes();
+    point.and_then(es384::public_key).ok_or(CertificateProblem::PublicKey)?;
+    let known = [BasicConstraints::OID, KeyUsage::OID];
+    let mut extensions = tbs.extensions().into_iter().flatten();
+    if extensions.any(|extension| extension.critical && !known.contains(&extension.extn_id)) {
+        return Err(CertificateProblem::CriticalExtension);
     }
     Ok(())
 }

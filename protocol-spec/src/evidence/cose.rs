@@ -10,6 +10,8 @@ const MAX_PAYLOAD_LEN: usize = 16384;
 pub(super) const SIGNATURE_LEN: usize = 96;
 /// CBOR tag of COSE_Sign1; the NSM leaves it away.
 const TAG: u64 = 18;
+/// The map {1: -35}: alg is ES384, and nothing else.
+pub(super) const PROTECTED_HEADER: &[u8] = &[0xa1, 0x01, 0x38, 0x22];
 
 /// Why a document is not a COSE_Sign1 structure as expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +52,6 @@ impl From<Error> for CoseError {
 /// The parts of a COSE_Sign1, as received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CoseSign1<'a> {
-    protected: &'a [u8],
     pub(super) payload: &'a [u8],
     pub(super) signature: &'a [u8],
 }
@@ -70,7 +71,9 @@ impl<'a> CoseSign1<'a> {
             return Err(CoseError::Malformed);
         }
         let protected = decoder.bytes()?;
-        check_protected(protected)?;
+        if protected != PROTECTED_HEADER {
+            return Err(CoseError::ProtectedHeader);
+        }
         cbor::map(&mut decoder, |_| Err(CoseError::UnprotectedHeader))?;
         let payload = decoder.bytes()?;
         if !(1..=MAX_PAYLOAD_LEN).contains(&payload.len()) {
@@ -89,37 +92,20 @@ impl<'a> CoseSign1<'a> {
         if !cbor::at_end(&decoder) {
             return Err(CoseError::TrailingBytes);
         }
-        Ok(Self { protected, payload, signature })
+        Ok(Self { payload, signature })
     }
 
     /// What the signature is over.
     pub(super) fn signed_bytes(&self) -> Vec<u8> {
-        sig_structure(self.protected, self.payload)
-    }
-}
-
-/// Exactly one parameter: alg (1) = ES384 (-35).
-fn check_protected(protected: &[u8]) -> Result<(), CoseError> {
-    let mut decoder = Decoder::new(protected);
-    let mut parameters = 0;
-    let header = cbor::map(&mut decoder, |decoder| {
-        parameters += 1;
-        match (decoder.i64()?, decoder.i64()?) {
-            (1, -35) => Ok(()),
-            _ => Err(CoseError::ProtectedHeader),
-        }
-    });
-    match header {
-        Ok(()) if parameters == 1 && cbor::at_end(&decoder) => Ok(()),
-        _ => Err(CoseError::ProtectedHeader),
+        sig_structure(self.payload)
     }
 }
 
 /// ["Signature1", protected, h'', payload] (RFC 9052, Section 4.4), in shortest form.
-pub(super) fn sig_structure(protected: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24 + protected.len() + payload.len());
+pub(super) fn sig_structure(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(24 + payload.len());
     out.extend_from_slice(b"\x84\x6aSignature1");
-    put_bytes(&mut out, protected);
+    put_bytes(&mut out, PROTECTED_HEADER);
     put_bytes(&mut out, b"");
     put_bytes(&mut out, payload);
     out
@@ -162,8 +148,7 @@ mod tests {
         indefinite[0] = 0x9f;
         indefinite.push(0xff);
         assert_eq!(error(&indefinite), None);
-        let parts =
-            [&[0x84, 0x45, 0xbf, 0x01, 0x38, 0x22, 0xff, 0xbf, 0xff][..], &structure()[7..]];
+        let parts = [&[0x84, 0x44, 0xa1, 0x01, 0x38, 0x22, 0xbf, 0xff][..], &structure()[7..]];
         assert_eq!(error(&parts.concat()), None);
     }
 
@@ -171,7 +156,7 @@ mod tests {
     fn row_13_refuses_everything_else() {
         let with = |start: &[u8]| [start, &structure()[7..]].concat();
         let end = |payload: &[u8]| [&structure()[..7], payload].concat();
-        let cases: [(Vec<u8>, CoseError); 17] = [
+        let cases: [(Vec<u8>, CoseError); 19] = [
             (vec![], CoseError::Malformed),
             ([&[0xd1][..], &structure()].concat(), CoseError::Tag),
             ([&[0xd2, 0xd2][..], &structure()].concat(), CoseError::Malformed),
@@ -180,8 +165,11 @@ mod tests {
             (with(&[0x85, 0x44, 0xa1, 0x01, 0x38, 0x22, 0xa0]), CoseError::Malformed),
             (with(&[0x84, 0x40, 0xa0]), CoseError::ProtectedHeader),
             (with(&[0x84, 0x41, 0xa0, 0xa0]), CoseError::ProtectedHeader),
-            // ES256, then ES384 with a second parameter, twice, and with bytes after it
+            // ES256; then ES384 of indefinite length, in longer form, with a second parameter, twice
+            // and with bytes after it
             (with(&[0x84, 0x43, 0xa1, 0x01, 0x26, 0xa0]), CoseError::ProtectedHeader),
+            (with(b"\x84\x45\xbf\x01\x38\x22\xff\xa0"), CoseError::ProtectedHeader),
+            (with(b"\x84\x45\xa1\x01\x39\x00\x22\xa0"), CoseError::ProtectedHeader),
             (with(b"\x84\x46\xa2\x01\x38\x22\x04\x40\xa0"), CoseError::ProtectedHeader),
             (with(b"\x84\x47\xa2\x01\x38\x22\x01\x38\x22\xa0"), CoseError::ProtectedHeader),
             (with(b"\x84\x45\xa1\x01\x38\x22\x00\xa0"), CoseError::ProtectedHeader),
@@ -200,9 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn the_signed_bytes_are_those_received() {
-        let indefinite = [&b"\x84\x45\xbf\x01\x38\x22\xff\xa0"[..], &structure()[7..]].concat();
-        let signed = CoseSign1::decode(&indefinite).unwrap().signed_bytes();
-        assert_eq!(signed, b"\x84\x6aSignature1\x45\xbf\x01\x38\x22\xff\x40\x41\x07");
+    fn the_signed_bytes_are_those_of_rfc9052() {
+        let signed = CoseSign1::decode(&structure()).unwrap().signed_bytes();
+        assert_eq!(signed, b"\x84\x6aSignature1\x44\xa1\x01\x38\x22\x40\x41\x07");
+        for (len, head) in [(23, &b"\x57"[..]), (24, b"\x58\x18"), (256, b"\x59\x01\x00")] {
+            let signed = sig_structure(&vec![7; len]);
+            assert_eq!(&signed[18..signed.len() - len], head);
+        }
     }
 }

@@ -279,10 +279,13 @@ impl Key {
     }
 
     fn cose_sign1(&self, payload: &[u8]) -> Result<Vec<u8>, DevError> {
-        const PROTECTED: &[u8] = b"\xa1\x01\x38\x22";
-        let signature: Signature = self.secret.sign(&cose::sig_structure(PROTECTED, payload));
+        let signature: Signature = self.secret.sign(&cose::sig_structure(payload));
         let mut out = Encoder::new(Vec::with_capacity(payload.len() + 112));
-        out.array(4)?.bytes(PROTECTED)?.map(0)?.bytes(payload)?.bytes(&signature.to_bytes())?;
+        out.array(4)?
+            .bytes(cose::PROTECTED_HEADER)?
+            .map(0)?
+            .bytes(payload)?
+            .bytes(&signature.to_bytes())?;
         Ok(out.into_writer())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::document::DocumentError;
 use super::policy::{PinStoreError, PolicyMismatch};
+use super::report::Time;
 use super::{CertificateError, Check, CoseError, Report, hex::Hex};
 use core::fmt;
 
@@ -43,12 +44,22 @@ pub enum AppraisalError {
     #[error("the document does not vouch for the key configuration")]
     KeyConfig,
     /// Check `key-lifetime`.
-    #[error("the keys ended at {not_after_ms}, before the document was made at {timestamp_ms}")]
+    #[error("the keys end at {end}, which is not within 24 hours from {made}, when the document was made",
+        end = Time(*not_after_ms), made = Time(*timestamp_ms))]
     KeyLifetime {
         /// When the keys end, in milliseconds since 1970.
         not_after_ms: u64,
         /// When the document was made, in milliseconds since 1970.
         timestamp_ms: u64,
+    },
+    /// Check `key-lifetime`: the answer took so long that what it proves is over.
+    #[error("it proved something until {until}, and now it is {now}",
+        until = Time(*valid_until_ms), now = Time(*now_ms))]
+    Stale {
+        /// When it ended, in milliseconds since 1970.
+        valid_until_ms: u64,
+        /// The time of the appraisal, in milliseconds since 1970.
+        now_ms: u64,
     },
     /// Check `configuration`.
     #[error("the proxy configuration is not the one that the key configuration names")]
@@ -80,7 +91,7 @@ impl AppraisalError {
             Self::Timestamp(_) => Check::Timestamp,
             Self::Nonce(_) => Check::Nonce,
             Self::KeyConfig => Check::KeyConfig,
-            Self::KeyLifetime { .. } => Check::KeyLifetime,
+            Self::KeyLifetime { .. } | Self::Stale { .. } => Check::KeyLifetime,
             Self::Configuration => Check::Configuration,
             Self::Manifest => Check::Manifest,
             Self::DebugMode(_) => Check::DebugMode,
@@ -115,7 +126,11 @@ impl AppraisalError {
                 "The endpoint answered with evidence made for somebody else. Ask again with a new \
                  challenge; if it fails again, do not use this endpoint."
             }
-            Self::KeyLifetime { .. } => "Ask for fresh evidence: the keys were rotated.",
+            Self::KeyLifetime { .. } => {
+                "Ask for fresh evidence. If it fails again, the proxy announces keys for longer than \
+                 a day, or keys that it should have erased."
+            }
+            Self::Stale { .. } => "The answer took too long. Ask for fresh evidence.",
             Self::DebugMode(_) => {
                 "The enclave was started in debug mode and its memory can be read from outside. \
                  Start it without debug mode."

@@ -9,6 +9,14 @@ use rustls_pki_types::{
 /// Length of an uncompressed point in bytes.
 const POINT_LEN: usize = 97;
 
+/// The key, if `point` is an uncompressed point of the curve other than its identity.
+pub(super) fn public_key(point: &[u8]) -> Option<VerifyingKey> {
+    if point.len() != POINT_LEN {
+        return None;
+    }
+    VerifyingKey::from_sec1_bytes(point).ok()
+}
+
 /// How a signature is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Es384 {
@@ -25,10 +33,7 @@ impl SignatureVerificationAlgorithm for Es384 {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), InvalidSignature> {
-        if public_key.len() != POINT_LEN {
-            return Err(InvalidSignature);
-        }
-        let key = VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
+        let key = self::public_key(public_key).ok_or(InvalidSignature)?;
         match self {
             Self::Certificate => DerSignature::try_from(signature)
                 .and_then(|signature| key.verify(message, &signature)),

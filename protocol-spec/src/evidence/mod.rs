@@ -52,13 +52,9 @@ pub const USER_DATA_LABEL: &[u8; 18] = b"steve/3 key config";
 
 /// What the proxy gives the NSM as `user_data`: the label and the hash of the key configuration.
 pub fn user_data(key_config: &KeyConfig) -> [u8; 50] {
-    user_data_of_hash(&key_config.hash())
-}
-
-fn user_data_of_hash(key_config_hash: &[u8; 32]) -> [u8; 50] {
     let mut user_data = [0; 50];
     let (label, hash) = user_data.split_at_mut(USER_DATA_LABEL.len());
     label.copy_from_slice(USER_DATA_LABEL);
-    hash.copy_from_slice(key_config_hash);
+    hash.copy_from_slice(&key_config.hash());
     user_data
 }

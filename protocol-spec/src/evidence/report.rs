@@ -213,7 +213,15 @@ impl Report {
         &self.not_proven
     }
 
-    pub(super) fn record(&mut self, check: Check, outcome: Outcome, detail: impl fmt::Display) {
+    pub(super) fn pass(&mut self, check: Check, detail: impl fmt::Display) {
+        self.record(check, Outcome::Passed, detail);
+    }
+
+    pub(super) fn skip(&mut self, check: Check, detail: impl fmt::Display) {
+        self.record(check, Outcome::NotPerformed, detail);
+    }
+
+    fn record(&mut self, check: Check, outcome: Outcome, detail: impl fmt::Display) {
         debug_assert_eq!(check as usize, self.checks.len(), "checks are made in order");
         self.checks.push(CheckReport { check, outcome, detail: detail.to_string() });
     }

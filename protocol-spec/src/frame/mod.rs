@@ -259,8 +259,7 @@ impl FrameOpener {
         let mut body = frame.split_off(HEADER_LEN);
         let tag = body.split_off(body.len().saturating_sub(TAG_LEN));
         let tag: &[u8; TAG_LEN] = tag.as_ref().try_into().map_err(|_| FrameError::Header)?;
-        let nonce =
-            self.direction.next_nonce(body.len() + TAG_LEN).ok_or(FrameError::Exhausted)?;
+        let nonce = self.direction.next_nonce(body.len() + TAG_LEN).ok_or(FrameError::Exhausted)?;
         self.direction
             .key
             .open_in_place(&nonce, &frame, &mut body, tag)

@@ -67,7 +67,10 @@ fn frames_survive_any_chunking_with_and_without_sharing() {
 
 #[test]
 fn pushing_many_chunks_before_taking_frames_keeps_their_order() {
-    let wire = sealed(SUITES[0], &[(FrameType::Head, false, b"one", 0), (FrameType::Data, true, b"two", 0)]);
+    let wire = sealed(
+        SUITES[0],
+        &[(FrameType::Head, false, b"one", 0), (FrameType::Data, true, b"two", 0)],
+    );
     let mut opener = opener(SUITES[0], 9);
     for byte in &wire {
         opener.push(Bytes::copy_from_slice(&[*byte]));

@@ -111,11 +111,7 @@ impl ClientHandshake {
     /// Verifies the ServerHello. Consumes the handshake: after an error there is nothing to reuse.
     ///
     /// `now_ms` is on the clock that [`start`](Self::start) was given.
-    pub fn finish(
-        self,
-        server_hello: &[u8],
-        now_ms: u64,
-    ) -> Result<ClientSession, HandshakeError> {
+    pub fn finish(self, server_hello: &[u8], now_ms: u64) -> Result<ClientSession, HandshakeError> {
         if now_ms >= self.valid_until_ms {
             return Err(HandshakeError::EvidenceExpired);
         }

@@ -32,7 +32,8 @@ fn run(
     change_server_hello: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(ClientSession, ServerSession), HandshakeError> {
     let mut rng = rng();
-    let (client, mut client_hello) = ClientHandshake::begin(config, VALID_UNTIL, &[suite], &mut rng).unwrap();
+    let (client, mut client_hello) =
+        ClientHandshake::begin(config, VALID_UNTIL, &[suite], &mut rng).unwrap();
     change_client_hello(&mut client_hello);
     let hello = ClientHello::decode(&client_hello).map_err(|_| HandshakeError::Malformed)?;
     let server = ServerHandshake::receive([keys], &hello).map_err(|_| HandshakeError::Malformed)?;
@@ -77,7 +78,8 @@ fn row_01_evidence_of_one_enclave_is_worth_nothing_with_the_keys_of_another() {
     let other = keys(&mut ChaCha20Rng::seed_from_u64(8));
     let mut rng = rng();
     for suite in Suite::ALL {
-        let (client, hello) = ClientHandshake::begin(genuine.config(), VALID_UNTIL, &[suite], &mut rng).unwrap();
+        let (client, hello) =
+            ClientHandshake::begin(genuine.config(), VALID_UNTIL, &[suite], &mut rng).unwrap();
         let mut hello = ClientHello::decode(&hello).unwrap();
         assert!(ServerHandshake::receive([&other], &hello).is_err());
         hello.key_id = other.config().key(suite).unwrap().key_id;
@@ -109,7 +111,8 @@ fn row_04_keys_of_both_directions_and_all_purposes_differ() {
     let keys = keys(&mut rng());
     let mut rng = rng();
     let (client, hello) =
-        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng).unwrap();
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng)
+            .unwrap();
     drop(client);
     let hello = ClientHello::decode(&hello).unwrap();
     let pair = crate::kem::KeyPair::generate(crate::suite::Kem::X25519, &mut rng);
@@ -137,7 +140,8 @@ fn row_04_an_all_zero_shared_secret_is_refused() {
     let keys = keys(&mut rng());
     let mut rng = rng();
     let suite = Suite::X25519ChaCha20Poly1305;
-    let (_, hello) = ClientHandshake::begin(keys.config(), VALID_UNTIL, &[suite], &mut rng).unwrap();
+    let (_, hello) =
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[suite], &mut rng).unwrap();
     let mut zero_enc = ClientHello::decode(&hello).unwrap();
     zero_enc.enc.fill(0);
     assert!(ServerHandshake::receive([&keys], &zero_enc).is_err());
@@ -180,7 +184,9 @@ fn every_bit_of_the_client_hello_is_authenticated() {
 fn row_07_an_early_request_is_rejected_under_the_confirmation() {
     let keys = keys(&mut rng());
     let mut rng = rng();
-    let (_, hello) = ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::XWingAes256Gcm], &mut rng).unwrap();
+    let (_, hello) =
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::XWingAes256Gcm], &mut rng)
+            .unwrap();
     let mut hello = ClientHello::decode(&hello).unwrap();
     hello.early_data = true;
     let server = ServerHandshake::receive([&keys], &hello).unwrap();
@@ -190,9 +196,8 @@ fn row_07_an_early_request_is_rejected_under_the_confirmation() {
 
 #[test]
 fn no_suite_outside_the_allow_list() {
-    let keys =
-        EnclaveKeys::generate(&[Suite::X25519Aes256Gcm], 1, 1, [0; 32], [0; 32], &mut rng())
-            .unwrap();
+    let keys = EnclaveKeys::generate(&[Suite::X25519Aes256Gcm], 1, 1, [0; 32], [0; 32], &mut rng())
+        .unwrap();
     assert!(matches!(
         ClientHandshake::begin(keys.config(), VALID_UNTIL, &Suite::DEFAULT_ALLOWED, &mut rng()),
         Err(HandshakeError::NoCommonSuite)
@@ -203,7 +208,8 @@ fn no_suite_outside_the_allow_list() {
 fn malformed_messages_are_refused() {
     let keys = keys(&mut rng());
     let (_, hello) =
-        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng()).unwrap();
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng())
+            .unwrap();
     for len in 0..hello.len() {
         assert!(ClientHello::decode(&hello[..len]).is_err());
     }

@@ -69,7 +69,8 @@ impl Fields {
             if !is_value(value) {
                 return Err(HeadError::FieldValue);
             }
-            lines.push(FieldLine { name: content.slice_ref(name), value: content.slice_ref(value) });
+            lines
+                .push(FieldLine { name: content.slice_ref(name), value: content.slice_ref(value) });
         }
         Ok(Self(lines))
     }

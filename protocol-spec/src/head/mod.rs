@@ -38,8 +38,12 @@ impl RequestHead {
             return Err(HeadError::TooLarge);
         }
         let mut reader = Reader::new(&content);
-        let mut part =
-            || reader.varint_bytes().map(|part| content.slice_ref(part)).map_err(|_| HeadError::Encoding);
+        let mut part = || {
+            reader
+                .varint_bytes()
+                .map(|part| content.slice_ref(part))
+                .map_err(|_| HeadError::Encoding)
+        };
         let (method, scheme, authority, path) = (part()?, part()?, part()?, part()?);
         if !rules::is_token(&method) {
             return Err(HeadError::Method);

@@ -81,9 +81,10 @@ mod tests {
         for good in ["a", "a.example", "a.example:8443", "127.0.0.1", "[::1]", "[::1]:80", "a:0"] {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
-        for bad in
-            ["", ":80", "u@a", "a:", "a:65536", "a:123456", "a:8a", "a b", "a/b", "[::1", "[]", "[::1]x", "[g]", "a\r\n"]
-        {
+        for bad in [
+            "", ":80", "u@a", "a:", "a:65536", "a:123456", "a:8a", "a b", "a/b", "[::1", "[]",
+            "[::1]x", "[g]", "a\r\n",
+        ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
         }
     }

@@ -17,7 +17,8 @@ const GET: [&str; 4] = ["GET", "https", "app.example", "/a?b"];
 #[test]
 fn request_round_trip() {
     let encoded =
-        request(GET, &[("accept", "*/*"), ("cookie", "a=1"), ("cookie", "b=2"), ("empty", "")]).unwrap();
+        request(GET, &[("accept", "*/*"), ("cookie", "a=1"), ("cookie", "b=2"), ("empty", "")])
+            .unwrap();
     let head = RequestHead::decode(encoded).unwrap();
     assert_eq!(
         (head.method(), head.scheme(), head.authority(), head.path()),

@@ -2,10 +2,10 @@
 
 use crate::codec::{DecodeError, Reader};
 use crate::frame::{Frame, FrameError, FrameOpener, FrameSealer, FrameType};
-use crate::handshake::{SessionParameters, Unrecognized, KIND_STREAM_OPEN};
+use crate::handshake::{KIND_STREAM_OPEN, SessionParameters, Unrecognized};
+use crate::head::{HeadError, RequestHead};
 use crate::schedule::SessionSecrets;
 use crate::stream::{Event, MessageOpener, MessageSealer, Request, Response, StreamError};
-use crate::head::{HeadError, RequestHead};
 use crate::suite::Suite;
 use crate::usage::Usage;
 use crate::window::ReplayWindow;
@@ -209,11 +209,7 @@ impl ServerSession {
     pub fn pending_stream(self: &Arc<Self>, stream_id: u64) -> PendingStream {
         let Shared { suite, secrets, c2s_usage, .. } = &self.shared;
         let frames = FrameOpener::new(*suite, &secrets.c2s, stream_id, c2s_usage.clone());
-        PendingStream {
-            session: self.clone(),
-            stream_id,
-            request: MessageOpener::new(frames),
-        }
+        PendingStream { session: self.clone(), stream_id, request: MessageOpener::new(frames) }
     }
 
     fn mark(&self, stream_id: u64) -> bool {
@@ -258,9 +254,7 @@ impl PendingStream {
         let first = match self.request.next_frame() {
             Ok(None) => return Ok(Pending::NeedMore(self)),
             Ok(Some(frame)) => Ok(frame),
-            Err(StreamError::Frame(FrameError::Type)) => {
-                Err(StreamError::Frame(FrameError::Type))
-            }
+            Err(StreamError::Frame(FrameError::Type)) => Err(StreamError::Frame(FrameError::Type)),
             Err(_) => return Err(Unrecognized),
         };
         let Self { session, stream_id, mut request } = self;

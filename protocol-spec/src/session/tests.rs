@@ -12,9 +12,11 @@ const PARAMETERS: SessionParameters = SessionParameters {
 };
 
 fn secrets() -> SessionSecrets {
-    let rng = &mut <rand_chacha::ChaCha20Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(1);
+    let rng =
+        &mut <rand_chacha::ChaCha20Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(1);
     let pair = crate::kem::KeyPair::generate(crate::suite::Kem::X25519, rng);
-    let (enc, e) = crate::kem::send(crate::suite::Kem::X25519, pair.public_key(), b"", rng).unwrap();
+    let (enc, e) =
+        crate::kem::send(crate::suite::Kem::X25519, pair.public_key(), b"", rng).unwrap();
     let s = pair.receive(&enc, b"").unwrap();
     SessionSecrets::derive(&e, &s, &[0; 32])
 }
@@ -40,7 +42,11 @@ fn sealed_get(stream: &mut ClientStream) -> Bytes {
     wire.freeze()
 }
 
-fn open(server: &Arc<ServerSession>, id: u64, wire: Bytes) -> Result<Box<ServerStream>, Unrecognized> {
+fn open(
+    server: &Arc<ServerSession>,
+    id: u64,
+    wire: Bytes,
+) -> Result<Box<ServerStream>, Unrecognized> {
     match server.pending_stream(id).accept(wire)? {
         Pending::Open(stream) => Ok(stream),
         Pending::NeedMore(_) => panic!("a whole frame was given"),
@@ -98,7 +104,14 @@ fn row_24_all_refusals_look_the_same() {
     let wire = sealed_get(&mut stream);
     open(&server, 1, wire.clone()).unwrap();
     let replayed = open(&server, 1, wire.clone()).err();
-    let garbage = open(&server, 3, Bytes::from_static(&[0, 0, 0, 17, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17])).err();
+    let garbage = open(
+        &server,
+        3,
+        Bytes::from_static(&[
+            0, 0, 0, 17, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17,
+        ]),
+    )
+    .err();
     let header = open(&server, 3, Bytes::from_static(&[0xff; 4])).err();
     assert_eq!(replayed, Some(Unrecognized));
     assert_eq!(garbage, Some(Unrecognized));
@@ -112,8 +125,7 @@ fn a_malformed_but_authentic_first_frame_is_answered_inside() {
     let traffic = TrafficKey { key, iv };
     for content in [&b""[..], b"not a head"] {
         let id = 1 + content.len() as u64;
-        let mut sealer =
-            FrameSealer::new(Suite::X25519Aes256Gcm, &traffic, id, Arc::default());
+        let mut sealer = FrameSealer::new(Suite::X25519Aes256Gcm, &traffic, id, Arc::default());
         let mut wire = BytesMut::new();
         sealer.seal(crate::frame::FrameType::Head, true, content, 0, &mut wire).unwrap();
         let stream = open(&server, id, wire.freeze()).unwrap();

@@ -152,11 +152,7 @@ impl<R: Role> MessageOpener<R> {
     fn head(&mut self, content: Bytes, fin: bool) -> Result<Event<R::Head>, StreamError> {
         let head = R::decode(content)?;
         if R::is_informational(&head) {
-            return if fin {
-                Err(StreamError::OutOfOrder)
-            } else {
-                Ok(Event::Informational(head))
-            };
+            return if fin { Err(StreamError::OutOfOrder) } else { Ok(Event::Informational(head)) };
         }
         self.body = R::body_length(&head, self.to_head_request);
         self.phase = Phase::Body;

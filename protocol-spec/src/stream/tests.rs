@@ -74,7 +74,9 @@ fn a_request_with_body_and_trailers() {
     assert!(matches!(&events[0], Event::Head { head, fin: false } if head.method() == "POST"));
     let body: usize = events
         .iter()
-        .filter_map(|event| if let Event::Data { data, .. } = event { Some(data.len()) } else { None })
+        .filter_map(
+            |event| if let Event::Data { data, .. } = event { Some(data.len()) } else { None },
+        )
         .sum();
     assert_eq!(body, 100_000);
     assert!(matches!(events.last(), Some(Event::Trailers(_))));

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::ResponseFuture;
 use std::sync::Arc;
 use steve_protocol::head::RequestHead;
 use steve_protocol::session::ServerStream;
-use steve_protocol::stream::{Event, ResetCode, StreamError};
+use steve_protocol::stream::{Event, MessageOpener, Request as Inner, ResetCode, StreamError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Why a request does not go to the app.
@@ -40,12 +40,12 @@ pub(super) fn dispatch(
 ) -> Box<Outbound> {
     session.touch();
     let permit = session.open_stream();
-    let ServerStream { first, request: opener, response: sealer, session: protocol } = stream;
+    let ServerStream { first, request: mut opener, response: sealer, session: protocol } = stream;
     let to_head_request =
         matches!(&first, Ok(Event::Head { head, .. }) if head.method() == "HEAD");
     let decision = admit(proxy, session, &permit)
         .map_err(NotSent::Reset)
-        .and_then(|()| decide(&first, &protocol.binding()));
+        .and_then(|()| decide(&first, &mut opener, &protocol.binding()));
 
     let (declared, complete) = match &decision {
         Ok(dispatch) => (dispatch.head.declared, dispatch.complete),
@@ -79,9 +79,14 @@ fn admit(proxy: &Proxy, session: &Arc<Session>, permit: &StreamPermit) -> Result
 
 fn decide(
     first: &Result<Event<RequestHead>, StreamError>,
+    opener: &mut MessageOpener<Inner>,
     binding: &[u8; 32],
 ) -> Result<Dispatch, NotSent> {
     match first {
+        // Bytes after FIN.
+        Ok(Event::Head { fin: true, .. }) if opener.next_event().is_err() => {
+            Err(NotSent::Reset(ResetCode::PROTOCOL_ERROR))
+        }
         Ok(Event::Head { head, fin }) => AppHead::new(head, *fin, binding)
             .map(|head| Dispatch { head, complete: *fin })
             .map_err(NotSent::Answer),

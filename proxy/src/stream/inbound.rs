@@ -81,12 +81,11 @@ impl Inbound {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let mut state = self.lock();
         loop {
-            if let Some(held) = state.held.take_if(|_| state.phase == Phase::Complete) {
-                return Poll::Ready(Some(Ok(Frame::data(held))));
-            }
             match state.phase {
                 Phase::Open => {}
-                Phase::Complete => return Poll::Ready(None),
+                Phase::Complete => {
+                    return Poll::Ready(state.held.take().map(|held| Ok(Frame::data(held))));
+                }
                 Phase::Aborted => return Poll::Ready(Some(Err(BrokenOff))),
             }
             match state.opener.next_event() {

@@ -10,20 +10,21 @@ use steve_protocol::head::{
 /// Encodes the head with the fields that pass.
 pub(super) fn head(status: StatusCode, headers: &HeaderMap) -> Result<Bytes, HeadError> {
     let hop_by_hop = HopByHop::new(headers.get_all(CONNECTION).iter().map(|v| v.as_bytes()));
-    encode_response(status.as_u16(), end_to_end(headers, &hop_by_hop))
+    encode_response(status.as_u16(), end_to_end(headers, &hop_by_hop).iter().copied())
 }
 
 /// Encodes the trailer section with the fields that pass.
 pub(super) fn trailers(headers: &HeaderMap) -> Result<Bytes, HeadError> {
-    encode_trailers(end_to_end(headers, &HopByHop::default()))
+    encode_trailers(end_to_end(headers, &HopByHop::default()).iter().copied())
 }
 
 fn end_to_end<'a>(
     headers: &'a HeaderMap,
-    hop_by_hop: &'a HopByHop,
-) -> impl Iterator<Item = (&'a str, &'a [u8])> + Clone {
+    hop_by_hop: &HopByHop,
+) -> Vec<(&'a str, &'a [u8])> {
     headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .filter(|(name, value)| !is_reserved(name) && !hop_by_hop.drops(name, value))
+        .collect()
 }

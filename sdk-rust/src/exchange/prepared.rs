@@ -44,9 +44,10 @@ impl Prepared {
         let fields = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .filter(|(name, value)| !hop_by_hop.drops(name, value));
+            .filter(|(name, value)| !hop_by_hop.drops(name, value))
+            .collect::<Vec<_>>();
         let method = parts.method.as_str();
-        let head = encode_request(method, origin.scheme(), origin.authority(), &path, fields)?;
+        let head = encode_request(method, origin.scheme(), origin.authority(), &path, fields.into_iter())?;
         let decoded = RequestHead::decode(head.clone())?;
         if let (Some(declared), Some(length)) = (decoded.content_length(), body.size_hint().exact())
         {

@@ -132,8 +132,9 @@ impl Upload {
     }
 
     fn seal_trailers(&mut self, trailers: &HeaderMap) -> Result<(), Error> {
-        let fields = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let encoded = head::encode_trailers(fields).map_err(InvalidRequest::from)?;
+        let fields: Vec<_> =
+            trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let encoded = head::encode_trailers(fields.into_iter()).map_err(InvalidRequest::from)?;
         Ok(self.sealer.trailers(&encoded, &mut self.out)?)
     }
 

@@ -48,6 +48,8 @@ impl Transport {
             .pool_max_idle_per_host(POOL_MAX_IDLE)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
+            // A stream id is sent once (SPEC.md, Section 9.1); a new attempt is a new stream.
+            .retry_canceled_requests(false)
             .build(connector);
         let uri = |path| {
             Uri::builder()

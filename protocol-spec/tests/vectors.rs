@@ -1,0 +1,99 @@
+//! The vectors on disk, opened with every AEAD back end of this build.
+
+#![cfg(feature = "dangerous-dev-attester")]
+
+use bytes::Bytes;
+use serde_json::Value;
+use steve_protocol::aead::{AeadKey, Backend};
+use steve_protocol::frame::FrameOpener;
+use steve_protocol::schedule::TrafficKey;
+use steve_protocol::suite::Suite;
+
+fn vectors(name: &str) -> Vec<Value> {
+    let path = format!("{}/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let vectors = file["vectors"].as_array().unwrap().clone();
+    assert!(!vectors.is_empty());
+    vectors
+}
+
+fn hex(value: &Value) -> Vec<u8> {
+    let digits = value.as_str().unwrap();
+    (0..digits.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap())
+        .collect()
+}
+
+fn suite(vector: &Value) -> Suite {
+    Suite::from_id(vector["suite"].as_u64().unwrap().try_into().unwrap()).unwrap()
+}
+
+#[test]
+fn every_back_end_seals_and_opens_the_aead_vectors() {
+    for vector in vectors("aead") {
+        for backend in Backend::ALL {
+            let key = hex(&vector["key"]).try_into().unwrap();
+            let key = AeadKey::with_backend(*backend, suite(&vector).aead(), &key);
+            let nonce = hex(&vector["nonce"]).try_into().unwrap();
+            let (aad, plaintext) = (hex(&vector["aad"]), hex(&vector["plaintext"]));
+            let mut expected = hex(&vector["ciphertext"]);
+            let mut sealed = vec![0; expected.len()];
+            key.seal(&nonce, &aad, &plaintext, b"", &mut sealed);
+            assert_eq!(sealed, expected, "{backend:?}");
+            let (data, tag) = expected.split_last_chunk_mut().unwrap();
+            key.open_in_place(&nonce, &aad, data, tag).unwrap();
+            assert_eq!(data, plaintext, "{backend:?}");
+        }
+    }
+}
+
+fn traffic(vector: &Value, key: &str, iv: &str) -> TrafficKey {
+    TrafficKey {
+        key: hex(&vector[key]).try_into().unwrap(),
+        iv: hex(&vector[iv]).try_into().unwrap(),
+    }
+}
+
+#[test]
+fn frames_open_as_the_vectors_say() {
+    for vector in vectors("frames") {
+        let traffic = traffic(&vector, "key", "iv");
+        let stream_id = vector["stream_id"].as_u64().unwrap();
+        let mut opener = FrameOpener::dangerous_standalone(suite(&vector), &traffic, stream_id);
+        if vector["error"] == true {
+            opener.push(hex(&vector["sealed"]).into());
+            assert!(opener.next_frame().is_err(), "{}", vector["comment"]);
+            continue;
+        }
+        for frame in vector["frames"].as_array().unwrap() {
+            opener.push(hex(&frame["sealed"]).into());
+            let opened = opener.next_frame().unwrap().unwrap();
+            assert_eq!(opened.content, hex(&frame["content"]));
+            let fin = if opened.fin { 0x80 } else { 0 };
+            assert_eq!(opened.frame_type as u64 | fin, frame["type"].as_u64().unwrap());
+        }
+    }
+}
+
+#[test]
+fn exchanges_open_under_the_keys_of_their_handshake() {
+    for vector in vectors("exchange") {
+        for (direction, outer, skip) in [("c2s", "outer_request", 25), ("s2c", "outer_response", 0)]
+        {
+            let keys = traffic(&vector, &format!("{direction}_key"), &format!("{direction}_iv"));
+            for stream in vector["streams"].as_array().unwrap() {
+                let stream_id = stream["stream_id"].as_u64().unwrap();
+                let mut opener =
+                    FrameOpener::dangerous_standalone(suite(&vector), &keys, stream_id);
+                opener.push(Bytes::from(hex(&stream[outer])).slice(skip..));
+                let mut fin = false;
+                while let Some(frame) = opener.next_frame().unwrap() {
+                    assert!(!fin);
+                    fin = frame.fin;
+                }
+                assert!(fin && opener.is_at_boundary());
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The command line and its environment variables.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use steve_proxy::config::parse_suites;
+use steve_proxy::limits::MAX_MANIFEST_LEN;
+use steve_proxy::{Config, ConfigError, Limits};
+
+/// The proxy of STEVE: end-to-end encryption for an HTTP app in an AWS Nitro Enclave.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the app of this enclave.
+    Serve(Box<Serve>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// TCP address to listen on.
+    #[arg(long, value_name = "ADDRESS", env = "STEVE_LISTEN_ADDR", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+
+    /// Vsock port to listen on as well.
+    #[arg(long, value_name = "PORT", env = "STEVE_VSOCK_PORT")]
+    vsock_port: Option<u32>,
+
+    /// The app, inside the enclave.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STEVE_APP_UPSTREAM",
+        default_value = "http://127.0.0.1:8083"
+    )]
+    upstream: String,
+
+    /// Suites to offer; X25519 and XWING stand for both suites of that key exchange [default: all].
+    #[arg(long, value_name = "SUITES", env = "STEVE_KEY_EXCHANGE", value_delimiter = ',')]
+    suites: Vec<String>,
+
+    /// Origins of web pages that may use the proxy, exactly as in https://app.example.
+    #[arg(long, value_name = "ORIGINS", env = "STEVE_CORS_ORIGINS", value_delimiter = ',')]
+    cors_origins: Vec<String>,
+
+    /// Pass requests that are not encrypted on to the app. Clients see this attested.
+    #[arg(
+        long,
+        env = "STEVE_ALLOW_PLAINTEXT_FALLBACK",
+        num_args = 0..=1,
+        default_value_t = false,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    allow_plaintext_fallback: bool,
+
+    /// Paths of which GET and HEAD are passed on unencrypted. Clients see this attested.
+    #[arg(long, value_name = "PATHS", env = "STEVE_PUBLIC_PATHS", value_delimiter = ',')]
+    public_paths: Vec<String>,
+
+    /// File to send along with evidence, attested: up to 65535 bytes of any form.
+    #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
+    manifest: Option<PathBuf>,
+
+    /// Seconds until the enclave's keys are replaced; more than 600.
+    #[arg(long, value_name = "SECONDS", env = "STEVE_KEY_ROTATION", default_value_t = 3600)]
+    key_rotation: u32,
+
+    /// Format of the log on stderr. RUST_LOG chooses what is in it.
+    #[arg(long, value_name = "FORMAT", env = "STEVE_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// Sign evidence with a key made up at start. It proves nothing.
+    #[cfg(feature = "dangerous-dev-attester")]
+    #[arg(long)]
+    pub(crate) dangerous_dev_attester: bool,
+
+    /// Write the root certificate of the development attester to this file, as PEM.
+    #[cfg(feature = "dangerous-dev-attester")]
+    #[arg(long, value_name = "FILE", requires = "dangerous_dev_attester")]
+    pub(crate) dangerous_dev_root_out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Serve {
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        let key_rotation = Duration::from_secs(self.key_rotation.into());
+        let mut config = Config {
+            listen: Some(self.listen),
+            vsock_port: self.vsock_port,
+            upstream: self.upstream.clone(),
+            cors_origins: items(&self.cors_origins),
+            allow_plaintext_fallback: self.allow_plaintext_fallback,
+            public_paths: items(&self.public_paths),
+            limits: Limits { key_rotation, ..Limits::default() },
+            ..Config::default()
+        };
+        let suites = items(&self.suites);
+        if !suites.is_empty() {
+            config.suites = parse_suites(&suites)?;
+        }
+        if let Some(path) = &self.manifest {
+            config.manifest = read_manifest(path)?;
+        }
+        Ok(config)
+    }
+}
+
+/// An environment variable that is set to nothing means nothing.
+fn items(list: &[String]) -> Vec<String> {
+    list.iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+fn read_manifest(path: &PathBuf) -> Result<Vec<u8>, ConfigError> {
+    use std::io::Read;
+    let unreadable = |source| ConfigError::Manifest { path: path.clone(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut manifest = Vec::new();
+    let limit = MAX_MANIFEST_LEN as u64 + 1;
+    file.take(limit).read_to_end(&mut manifest).map_err(unreadable)?;
+    Ok(manifest)
+}

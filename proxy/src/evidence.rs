@@ -1,0 +1,215 @@
+//! Evidence for clients, made by one thread that owns the attester (row 17).
+//!
+//! Group commit: while one attestation is in flight later challenges queue, and the next attestation
+//! answers all of them with one Merkle tree. The queue is bounded; what does not fit is refused.
+
+use crate::attester::{AttestError, Attester};
+use crate::clock::NsmClock;
+use crate::keys::KeyRing;
+use crate::limits::Limits;
+use bytes::Bytes;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+use std::time::Duration;
+use steve_protocol::evidence::{Challenge, Evidence, MerkleTree, UnverifiedDocument, user_data};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+/// No evidence is to be had now.
+#[derive(Debug)]
+pub(crate) struct NoEvidence;
+
+/// Hands requests for evidence to the attester's thread.
+pub(crate) struct EvidenceService {
+    jobs: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+    renew: Notify,
+    challenge_timeout: Duration,
+    refresh: Duration,
+    retry: Duration,
+}
+
+enum Job {
+    Challenge(Challenge, oneshot::Sender<Bytes>),
+    Unchallenged(oneshot::Sender<Result<(), AttestError>>),
+}
+
+/// What is sent along with every document.
+pub(crate) struct Statements {
+    pub(crate) configuration: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Shared {
+    unchallenged: RwLock<Option<(Bytes, Instant)>>,
+    /// The last attestation succeeded.
+    works: AtomicBool,
+}
+
+impl EvidenceService {
+    /// Starts the attester's thread. It ends when the service is dropped.
+    pub(crate) fn start(
+        attester: Box<dyn Attester>,
+        keys: Arc<KeyRing>,
+        clock: Arc<NsmClock>,
+        statements: Statements,
+        limits: &Limits,
+    ) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(limits.max_challenges);
+        let shared = Arc::new(Shared::default());
+        let max_batch = limits.max_challenges;
+        let owner = Owner { attester, keys, clock, statements, shared: shared.clone(), max_batch };
+        thread::Builder::new().name("attester".into()).spawn(move || owner.run(queue))?;
+        Ok(Self {
+            jobs,
+            shared,
+            renew: Notify::new(),
+            challenge_timeout: limits.challenge_timeout,
+            refresh: limits.unchallenged_refresh,
+            retry: limits.attester_retry,
+        })
+    }
+
+    /// Evidence that is fresh for `challenge`.
+    pub(crate) async fn challenge(&self, challenge: Challenge) -> Result<Bytes, NoEvidence> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.try_send(Job::Challenge(challenge, reply)).map_err(|_| NoEvidence)?;
+        let answer = timeout(self.challenge_timeout, answer).await;
+        answer.map_err(|_| NoEvidence)?.map_err(|_| NoEvidence)
+    }
+
+    /// Evidence made in advance, for nobody in particular.
+    pub(crate) fn unchallenged(&self) -> Result<Bytes, NoEvidence> {
+        let made = self.shared.unchallenged.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = made.as_ref().filter(|(_, at)| at.elapsed() < 2 * self.refresh);
+        fresh.map(|(encoded, _)| encoded.clone()).ok_or(NoEvidence)
+    }
+
+    /// True when the last attestation succeeded.
+    pub(crate) fn works(&self) -> bool {
+        self.shared.works.load(Relaxed)
+    }
+
+    /// Makes the unchallenged evidence anew.
+    pub(crate) async fn renew(&self) -> Result<(), AttestError> {
+        let gone = || AttestError::Document("the attester's thread has ended".into());
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Unchallenged(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Says that a new key generation is to be announced.
+    pub(crate) fn keys_changed(&self) {
+        self.renew.notify_one();
+    }
+
+    /// Keeps the unchallenged evidence fresh, for ever. It is also what notices that an attester
+    /// that had failed works again.
+    pub(crate) async fn run(&self) {
+        loop {
+            let pause = if self.works() { self.refresh } else { self.retry };
+            let _ = timeout(pause, self.renew.notified()).await;
+            if let Err(error) = self.renew().await {
+                tracing::warn!("no attestation: {error}");
+                sleep(self.retry).await;
+            }
+        }
+    }
+}
+
+/// The attester with its thread.
+struct Owner {
+    attester: Box<dyn Attester>,
+    keys: Arc<KeyRing>,
+    clock: Arc<NsmClock>,
+    statements: Statements,
+    shared: Arc<Shared>,
+    max_batch: usize,
+}
+
+impl Owner {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(first) = queue.blocking_recv() {
+            let (mut challenges, mut replies) = (Vec::new(), Vec::new());
+            let mut job = Some(first);
+            while let Some(next) = job {
+                match next {
+                    Job::Unchallenged(reply) => {
+                        let _ = reply.send(self.unchallenged());
+                    }
+                    // Nobody waits any more for what is closed.
+                    Job::Challenge(challenge, reply) if !reply.is_closed() => {
+                        challenges.push(challenge);
+                        replies.push(reply);
+                    }
+                    Job::Challenge(..) => {}
+                }
+                job = (challenges.len() < self.max_batch).then(|| queue.try_recv().ok()).flatten();
+            }
+            if let Err(error) = self.batch(&challenges, replies) {
+                tracing::warn!("no attestation: {error}");
+            }
+        }
+    }
+
+    /// One document for all challenges. A reply that is dropped says that there is none.
+    fn batch(
+        &mut self,
+        challenges: &[Challenge],
+        replies: Vec<oneshot::Sender<Bytes>>,
+    ) -> Result<(), AttestError> {
+        let Ok(tree) = MerkleTree::new(challenges) else { return Ok(()) };
+        let (key_config, document) = self.attest(Some(&tree.root()))?;
+        for (leaf_index, reply) in (0..).zip(replies) {
+            let path = tree.path(leaf_index).unwrap_or_default();
+            let encoded = self.encode(&key_config, &document, leaf_index, tree.size(), &path)?;
+            let _ = reply.send(encoded);
+        }
+        Ok(())
+    }
+
+    fn unchallenged(&mut self) -> Result<(), AttestError> {
+        let (key_config, document) = self.attest(None)?;
+        let encoded = self.encode(&key_config, &document, 0, 0, &[])?;
+        let mut made = self.shared.unchallenged.write().unwrap_or_else(PoisonError::into_inner);
+        *made = Some((encoded, Instant::now()));
+        Ok(())
+    }
+
+    /// A document that announces the current key generation, with that generation's configuration.
+    fn attest(&mut self, nonce: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>), AttestError> {
+        let keys = self.keys.current();
+        let document = self.attester.attest(&user_data(keys.config()), nonce);
+        let document = document.and_then(|document| {
+            self.clock.set(timestamp_ms(&document)?);
+            Ok(document)
+        });
+        self.shared.works.store(document.is_ok(), Relaxed);
+        Ok((keys.config().encoded().to_vec(), document?))
+    }
+
+    fn encode(
+        &self,
+        key_config: &[u8],
+        document: &[u8],
+        leaf_index: u32,
+        tree_size: u32,
+        path: &[u8],
+    ) -> Result<Bytes, AttestError> {
+        let Statements { configuration, manifest } = &self.statements;
+        let evidence =
+            Evidence { key_config, document, leaf_index, tree_size, path, configuration, manifest };
+        let encoded = evidence.encode().map(Bytes::from);
+        encoded.map_err(|_| AttestError::Document("it is too large".into()))
+    }
+}
+
+/// The time that a document of our own attester states.
+pub(crate) fn timestamp_ms(document: &[u8]) -> Result<u64, AttestError> {
+    UnverifiedDocument::decode(document)
+        .map(|document| document.timestamp_ms())
+        .map_err(|error| AttestError::Document(error.to_string()))
+}

@@ -1,0 +1,132 @@
+//! What the outside sees: the resources of SPEC.md, Section 11, and a refusal of everything else.
+
+pub(crate) mod answers;
+mod cors;
+mod plaintext;
+
+pub(crate) use answers::Refusal;
+
+use crate::body::OuterBody;
+use crate::server::Proxy;
+use crate::stream::{self, discard};
+use bytes::BytesMut;
+use http::header::EXPECT;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use std::sync::Arc;
+use steve_protocol::evidence::{CHALLENGE_LEN, Challenge};
+use tokio::time::timeout;
+
+const BASE: &str = "/.well-known/steve/";
+
+/// Answers one outer request.
+pub(crate) async fn route(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<OuterBody> {
+    let (parts, body) = request.into_parts();
+    match parts.uri.path().strip_prefix(BASE) {
+        Some(resource) => steve(&proxy, &parts, resource, body).await,
+        None => plaintext::serve(&proxy, parts, body).await,
+    }
+}
+
+async fn steve(
+    proxy: &Proxy,
+    parts: &Parts,
+    resource: &str,
+    body: Incoming,
+) -> Response<OuterBody> {
+    let origin = cors::allowed_origin(&parts.headers, &proxy.cors_origins);
+    let mut response = if origin.is_some() && cors::is_preflight(&parts.method, &parts.headers) {
+        cors::preflight()
+    } else {
+        let answer = answer(proxy, parts, resource, body).await;
+        answer.unwrap_or_else(Refusal::response)
+    };
+    if !proxy.cors_origins.is_empty() {
+        cors::decorate(&mut response, origin);
+    }
+    response
+}
+
+async fn answer(
+    proxy: &Proxy,
+    parts: &Parts,
+    resource: &str,
+    body: Incoming,
+) -> Result<Response<OuterBody>, Refusal> {
+    let (get, post) = match parts.method {
+        Method::GET | Method::HEAD => (true, false),
+        Method::POST => (false, true),
+        _ => (false, false),
+    };
+    let refusal = match resource {
+        "v3/stream" if post => return stream::serve(proxy, body).await,
+        "v3/evidence" if post => return evidence(proxy, body).await,
+        "v3/evidence" if get => return unchallenged(proxy),
+        "health" if get => return Ok(health(proxy)),
+        "v3/tunnel" if get => Refusal::NotImplemented,
+        "v3/stream" => Refusal::MethodNotAllowed("POST"),
+        "v3/evidence" => Refusal::MethodNotAllowed("GET, HEAD, POST"),
+        "health" | "v3/tunnel" => Refusal::MethodNotAllowed("GET, HEAD"),
+        _ => Refusal::NotFound,
+    };
+    refuse(proxy, parts, body, refusal).await
+}
+
+/// Refuses a request without looking at its body.
+async fn refuse<T>(
+    proxy: &Proxy,
+    parts: &Parts,
+    mut body: Incoming,
+    refusal: Refusal,
+) -> Result<T, Refusal> {
+    // Reading would invite a client that asks first.
+    if !body.is_end_stream() && !parts.headers.contains_key(EXPECT) {
+        discard(&mut body, &proxy.limits).await;
+    }
+    Err(refusal)
+}
+
+async fn evidence(proxy: &Proxy, mut body: Incoming) -> Result<Response<OuterBody>, Refusal> {
+    let read = timeout(proxy.limits.first_frame_timeout, challenge(&mut body)).await;
+    let challenge = read.map_err(|_| Refusal::Timeout).flatten();
+    let challenge = match challenge {
+        Ok(challenge) => challenge,
+        Err(refusal) => {
+            discard(&mut body, &proxy.limits).await;
+            return Err(refusal);
+        }
+    };
+    if proxy.is_draining() {
+        return Err(Refusal::Unavailable);
+    }
+    let encoded = proxy.evidence.challenge(challenge).await;
+    encoded.map(|encoded| answers::evidence(encoded, false)).map_err(|_| Refusal::Unavailable)
+}
+
+/// The whole body, which must be a challenge.
+async fn challenge(body: &mut Incoming) -> Result<Challenge, Refusal> {
+    let mut bytes = BytesMut::with_capacity(CHALLENGE_LEN);
+    while let Some(frame) = body.frame().await {
+        let chunk = frame.map_err(|_| Refusal::Malformed)?.into_data().unwrap_or_default();
+        if bytes.len() + chunk.len() > CHALLENGE_LEN {
+            return Err(Refusal::Malformed);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Challenge::try_from(bytes.as_ref()).map_err(|_| Refusal::Malformed)
+}
+
+fn unchallenged(proxy: &Proxy) -> Result<Response<OuterBody>, Refusal> {
+    let encoded = proxy.evidence.unchallenged();
+    encoded.map(|encoded| answers::evidence(encoded, true)).map_err(|_| Refusal::Unavailable)
+}
+
+fn health(proxy: &Proxy) -> Response<OuterBody> {
+    if proxy.is_ready() {
+        answers::json(StatusCode::OK, r#"{"status":"ready"}"#)
+    } else {
+        answers::json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"unavailable"}"#)
+    }
+}

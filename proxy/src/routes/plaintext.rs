@@ -1,0 +1,82 @@
+//! Everything that is not STEVE: refused (row 9), except what the configuration, which clients see
+//! attested, lets pass in plaintext.
+
+use super::{Refusal, answers, refuse};
+use crate::body::{AppBody, OuterBody};
+use crate::server::Proxy;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::{Body, Incoming};
+use steve_protocol::head::{HopByHop, is_reserved};
+use tokio::time::timeout;
+
+/// Forwards the request if that is allowed, and refuses it otherwise.
+pub(super) async fn serve(proxy: &Proxy, parts: Parts, body: Incoming) -> Response<OuterBody> {
+    let answer = if is_allowed(proxy, &parts, &body) {
+        forward(proxy, parts, body).await
+    } else {
+        refuse(proxy, &parts, body, Refusal::E2eRequired).await
+    };
+    answer.unwrap_or_else(Refusal::response)
+}
+
+fn is_allowed(proxy: &Proxy, parts: &Parts, body: &Incoming) -> bool {
+    let reads = matches!(parts.method, Method::GET | Method::HEAD) && body.is_end_stream();
+    let path = parts.uri.path();
+    parts.method != Method::CONNECT
+        && (proxy.allow_plaintext_fallback
+            || (reads && proxy.public_paths.iter().any(|public| public == path)))
+}
+
+async fn forward(
+    proxy: &Proxy,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Response<OuterBody>, Refusal> {
+    let budget = proxy.stream_budget.clone().try_acquire_owned();
+    let budget = budget.map_err(|_| Refusal::Unavailable)?;
+    let path = parts.uri.path_and_query().cloned();
+    let path = path.unwrap_or(PathAndQuery::from_static("/"));
+    let mut headers = end_to_end(&parts.headers);
+    if !headers.contains_key(HOST) {
+        let authority = parts.uri.authority().ok_or(Refusal::Malformed)?;
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::Malformed)?;
+        headers.insert(HOST, host);
+    }
+    let body = if body.is_end_stream() {
+        AppBody::Empty
+    } else {
+        if !headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        AppBody::Plain(body)
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = proxy.upstream.uri(path).map_err(|_| Refusal::Malformed)?;
+    *request.headers_mut() = headers;
+
+    let sent = timeout(proxy.limits.app_response_timeout, proxy.upstream.send(request)).await;
+    Ok(match sent {
+        Ok(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+            let (mut parts, body) = response.into_parts();
+            parts.headers = end_to_end(&parts.headers);
+            Response::from_parts(parts, OuterBody::Plain { body, _budget: budget })
+        }
+        Ok(_) => answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#),
+        Err(_) => answers::json(StatusCode::GATEWAY_TIMEOUT, r#"{"error":"app_timeout"}"#),
+    })
+}
+
+/// The fields that pass: neither hop-by-hop nor in the namespace of the proxy (row 22).
+fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let hop_by_hop = HopByHop::new(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes));
+    let passes = |name: &str, value: &[u8]| !is_reserved(name) && !hop_by_hop.drops(name, value);
+    headers
+        .iter()
+        .filter(|(name, value)| passes(name.as_str(), value.as_bytes()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}

@@ -1,0 +1,113 @@
+//! Outer connections: HTTP/1.1, or HTTP/2 with prior knowledge.
+
+use super::Proxy;
+use super::listener::Listener;
+use crate::limits::{
+    ACCEPT_PAUSE, CONNECTION_BUFFER, HTTP2_CONNECTION_WINDOW, HTTP2_HEADER_LIST,
+    HTTP2_PING_INTERVAL, HTTP2_PING_TIMEOUT, HTTP2_STREAM_WINDOW, Limits, MAX_FIELDS,
+};
+use crate::routes::route;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::select;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Accepts connections until `stop`, then waits for the open ones, within a limit.
+pub(super) async fn serve<L: Listener>(
+    mut listener: L,
+    proxy: Arc<Proxy>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let has_room = connections.len() < proxy.limits.max_connections;
+        select! {
+            biased;
+            _ = stop.changed() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if has_room => match accepted {
+                Ok(io) => {
+                    connections.spawn(connection(io, proxy.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let drained = timeout(proxy.limits.drain_timeout, async {
+        while connections.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!("{} connections were cut off at shutdown", connections.len());
+    }
+}
+
+async fn connection(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    proxy: Arc<Proxy>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let begun = Arc::new(AtomicBool::new(false));
+    let first_request = sleep(proxy.limits.first_request_timeout);
+    let builder = builder(&proxy.limits);
+    let service = service_fn({
+        let begun = begun.clone();
+        move |request| {
+            begun.store(true, Relaxed);
+            let proxy = proxy.clone();
+            async move { Ok::<_, Infallible>(route(proxy, request).await) }
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut first_request = pin!(first_request);
+    let (mut stopping, mut checked) = (false, false);
+    loop {
+        select! {
+            // How a connection ends is the business of the peers.
+            _ = connection.as_mut() => return,
+            _ = stop.changed(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = first_request.as_mut(), if !checked => {
+                checked = true;
+                if !begun.load(Relaxed) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        .max_buf_size(CONNECTION_BUFFER)
+        .max_headers(MAX_FIELDS)
+        .auto_date_header(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_http2_streams)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_header_list_size(HTTP2_HEADER_LIST)
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .keep_alive_timeout(HTTP2_PING_TIMEOUT)
+        .auto_date_header(false);
+    builder
+}

@@ -1,0 +1,50 @@
+//! Where connections come from.
+
+use crate::error::StartError;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
+
+/// A source of connections.
+pub(super) trait Listener: Send + 'static {
+    type Connection: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Connection = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        let (connection, _) = TcpListener::accept(self).await?;
+        connection.set_nodelay(true)?;
+        Ok(connection)
+    }
+}
+
+impl Listener for VsockListener {
+    type Connection = VsockStream;
+
+    async fn accept(&mut self) -> io::Result<VsockStream> {
+        VsockListener::accept(self).await.map(|(connection, _)| connection)
+    }
+}
+
+/// Listens on a TCP address; port 0 takes any free one.
+pub(super) fn bind_tcp(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    bind().map_err(|source| StartError::Listen { address, source })
+}
+
+/// Listens on a vsock port for connections from any context, that is, from the host.
+pub(super) fn bind_vsock(port: u32) -> Result<VsockListener, StartError> {
+    VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, port))
+        .map_err(|source| StartError::Vsock { port, source })
+}

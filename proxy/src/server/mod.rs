@@ -1,0 +1,164 @@
+//! Start, life and end of a proxy.
+
+mod connection;
+mod listener;
+
+use crate::attester::{AttestError, Attester};
+use crate::clock::NsmClock;
+use crate::config::{Checked, Config};
+use crate::entropy::Entropy;
+use crate::error::StartError;
+use crate::evidence::{EvidenceService, Statements, timestamp_ms};
+use crate::keys::{KeyPlan, KeyRing};
+use crate::limits::Limits;
+use crate::sessions::Sessions;
+use crate::upstream::Upstream;
+use listener::{bind_tcp, bind_vsock};
+use sha2::{Digest, Sha256};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use steve_protocol::handshake::SessionParameters;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+
+/// User data of the document that tells the time before there are keys. It is never sent.
+const CLOCK_USER_DATA: &[u8] = b"steve/3 clock";
+
+/// Everything that the parts of a running proxy share.
+pub(crate) struct Proxy {
+    pub(crate) limits: Limits,
+    pub(crate) parameters: SessionParameters,
+    pub(crate) cors_origins: Vec<String>,
+    pub(crate) public_paths: Vec<String>,
+    pub(crate) allow_plaintext_fallback: bool,
+    pub(crate) entropy: Arc<Entropy>,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) evidence: EvidenceService,
+    pub(crate) sessions: Sessions,
+    pub(crate) upstream: Upstream,
+    /// One permit for every request that may hold frames or a connection to the app.
+    pub(crate) stream_budget: Arc<Semaphore>,
+    draining: AtomicBool,
+}
+
+impl Proxy {
+    /// True from the beginning of shutdown.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// True when new clients can be served.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.evidence.works() && !self.is_draining()
+    }
+}
+
+/// A running proxy. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets open streams
+/// finish first.
+pub struct Running {
+    local_addr: Option<SocketAddr>,
+    proxy: Arc<Proxy>,
+    stop: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    _upkeep: JoinSet<()>,
+}
+
+impl Running {
+    /// The TCP address it listens on, with the real port.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
+    }
+
+    /// Turns health red, refuses new streams, and waits for open ones for up to
+    /// [`Limits::drain_timeout`].
+    pub async fn shutdown(mut self) {
+        self.proxy.draining.store(true, Relaxed);
+        self.stop.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+    }
+}
+
+/// Starts a proxy on the current tokio runtime. It is ready when this returns.
+pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Running, StartError> {
+    let checked = config.check()?;
+    let config = &checked.config;
+    let tcp = config.listen.map(bind_tcp).transpose()?;
+    let vsock = config.vsock_port.map(bind_vsock).transpose()?;
+    let local_addr = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+
+    let proxy = Arc::new(build(checked, attester).await?);
+    proxy.evidence.renew().await?;
+
+    let mut upkeep = JoinSet::new();
+    let shared = proxy.clone();
+    upkeep.spawn(async move { shared.keys.run(|| shared.evidence.keys_changed()).await });
+    let shared = proxy.clone();
+    upkeep.spawn(async move { shared.evidence.run().await });
+    let shared = proxy.clone();
+    upkeep.spawn(async move { shared.sessions.sweep().await });
+
+    let (stop, stopped) = watch::channel(false);
+    let mut listeners = JoinSet::new();
+    if let Some(tcp) = tcp {
+        listeners.spawn(connection::serve(tcp, proxy.clone(), stopped.clone()));
+    }
+    if let Some(vsock) = vsock {
+        listeners.spawn(connection::serve(vsock, proxy.clone(), stopped));
+    }
+    Ok(Running { local_addr, proxy, stop, listeners, _upkeep: upkeep })
+}
+
+async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, StartError> {
+    let (attester, random, now_ms) = spawn_blocking(move || first_contact(attester))
+        .await
+        .map_err(|error| StartError::System(io::Error::other(error)))??;
+    let entropy = Arc::new(Entropy::new(random)?);
+    let clock = Arc::new(NsmClock::new(now_ms));
+    let configuration = checked.effective(attester.name());
+    let Checked { upstream, suites, cors_origins, public_paths, config } = checked;
+    let Config { manifest, limits, allow_plaintext_fallback, .. } = config;
+
+    let plan = KeyPlan {
+        suites,
+        manifest_hash: Sha256::digest(&manifest).into(),
+        configuration_hash: Sha256::digest(&configuration).into(),
+        rotation: limits.key_rotation,
+        overlap: limits.key_overlap,
+    };
+    let keys = Arc::new(KeyRing::new(plan, clock.clone(), entropy.clone())?);
+    let statements = Statements { configuration, manifest };
+    let evidence = EvidenceService::start(attester, keys.clone(), clock, statements, &limits)
+        .map_err(StartError::System)?;
+    let parameters = SessionParameters {
+        lifetime: limits.session_lifetime,
+        idle_timeout: limits.session_idle,
+        max_head_size: limits.max_head_size,
+        max_streams: limits.max_streams,
+    };
+    Ok(Proxy {
+        parameters,
+        cors_origins,
+        public_paths,
+        allow_plaintext_fallback,
+        entropy,
+        keys,
+        evidence,
+        sessions: Sessions::new(&limits),
+        upstream: Upstream::new(upstream, &limits),
+        stream_budget: Arc::new(Semaphore::new(limits.max_open_streams)),
+        draining: AtomicBool::new(false),
+        limits,
+    })
+}
+
+type FirstContact = (Box<dyn Attester>, Option<Vec<u8>>, u64);
+
+/// What is needed of the attester before there are keys: random numbers and the time.
+fn first_contact(mut attester: Box<dyn Attester>) -> Result<FirstContact, AttestError> {
+    let random = attester.random()?;
+    let document = attester.attest(CLOCK_USER_DATA, None)?;
+    let now_ms = timestamp_ms(&document)?;
+    Ok((attester, random, now_ms))
+}

@@ -1,0 +1,26 @@
+use std::time::{Instant, SystemTime};
+
+/// Milliseconds since 1970, on a clock that goes on while the computer sleeps and when its time is
+/// set back.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    began: Instant,
+    began_ms: u64,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { began: Instant::now(), began_ms: wall_clock_ms() }
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.began_ms.saturating_add(elapsed).max(wall_clock_ms())
+    }
+}
+
+fn wall_clock_ms() -> u64 {
+    SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
