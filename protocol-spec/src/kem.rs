@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 #[error("invalid KEM key or encapsulation")]
 pub struct KemError;
 
+type SenderContext<K> = AeadCtxS<ExportOnlyAead, HkdfSha256, K>;
+type ReceiverContext<K> = AeadCtxR<ExportOnlyAead, HkdfSha256, K>;
 type Private<K> = <K as HpkeKem>::PrivateKey;
 
 /// A KEM key pair. The private key is erased when the pair is dropped.
@@ -90,7 +92,7 @@ fn setup_send<K: HpkeKem>(
     public_key: &[u8],
     info: &[u8],
     rng: &mut impl CryptoRng,
-) -> Result<(Vec<u8>, AeadCtxS<ExportOnlyAead, HkdfSha256, K>), KemError> {
+) -> Result<(Vec<u8>, SenderContext<K>), KemError> {
     let public_key = K::PublicKey::from_bytes(public_key).map_err(|_| KemError)?;
     let (enc, context) = setup_sender_with_rng::<_, _, K>(&OpModeS::Base, &public_key, info, rng)
         .map_err(|_| KemError)?;
@@ -101,22 +103,21 @@ fn receive<K: HpkeKem>(
     key: &K::PrivateKey,
     enc: &[u8],
     info: &[u8],
-) -> Result<AeadCtxR<ExportOnlyAead, HkdfSha256, K>, KemError> {
+) -> Result<ReceiverContext<K>, KemError> {
     let enc = K::EncappedKey::from_bytes(enc).map_err(|_| KemError)?;
     setup_receiver(&OpModeR::Base, key, &enc, info).map_err(|_| KemError)
 }
 
 /// One end of an HPKE context, good for exporting secrets and nothing else.
-#[expect(clippy::large_enum_variant, reason = "lives for one handshake")]
 pub enum Exporter {
     /// Sender's context over X25519.
-    X25519Sender(AeadCtxS<ExportOnlyAead, HkdfSha256, X25519HkdfSha256>),
+    X25519Sender(SenderContext<X25519HkdfSha256>),
     /// Receiver's context over X25519.
-    X25519Receiver(AeadCtxR<ExportOnlyAead, HkdfSha256, X25519HkdfSha256>),
+    X25519Receiver(ReceiverContext<X25519HkdfSha256>),
     /// Sender's context over X-Wing.
-    XWingSender(AeadCtxS<ExportOnlyAead, HkdfSha256, XWing>),
+    XWingSender(SenderContext<XWing>),
     /// Receiver's context over X-Wing.
-    XWingReceiver(AeadCtxR<ExportOnlyAead, HkdfSha256, XWing>),
+    XWingReceiver(ReceiverContext<XWing>),
 }
 
 impl Exporter {

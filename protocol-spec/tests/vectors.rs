@@ -1,6 +1,7 @@
 //! The vectors on disk, opened with every AEAD back end of this build.
 
 #![cfg(feature = "dangerous-dev-attester")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use bytes::Bytes;
 use serde_json::Value;

@@ -68,7 +68,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
     manifest: Option<PathBuf>,
 
-    /// Seconds until the enclave's keys are replaced; more than 600.
+    /// Seconds until the enclave's keys are replaced: 601 to 85800.
     #[arg(long, value_name = "SECONDS", env = "STEVE_KEY_ROTATION", default_value_t = 3600)]
     key_rotation: u32,
 

@@ -6,7 +6,11 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 use serde::Serialize;
 use std::net::SocketAddr;
+use std::time::Duration;
 use steve_protocol::suite::{Kem, Suite};
+
+/// Clients refuse keys that are announced for longer.
+const MAX_KEY_LIFE: Duration = Duration::from_secs(86_400);
 
 /// Settings of a proxy. The default listens on 0.0.0.0:8080 and forwards to 127.0.0.1:8083.
 #[derive(Clone, Debug)]
@@ -80,7 +84,9 @@ impl Config {
         if !(1024..=65_536).contains(&limits.max_head_size) {
             return Err(ConfigError::HeadSize(limits.max_head_size));
         }
-        if limits.key_rotation <= limits.key_overlap || limits.key_overlap.is_zero() {
+        let key_life = limits.key_rotation + limits.key_overlap;
+        let in_order = !limits.key_overlap.is_zero() && limits.key_rotation > limits.key_overlap;
+        if !in_order || key_life > MAX_KEY_LIFE {
             return Err(ConfigError::KeyRotation {
                 rotation: limits.key_rotation.as_secs(),
                 overlap: limits.key_overlap.as_secs(),
@@ -231,6 +237,8 @@ mod tests {
         assert!(error(|c| c.public_paths = vec!["a".into()]).contains("not a path"));
         assert!(error(|c| c.manifest = vec![0; 65_536]).contains("larger"));
         assert!(error(|c| c.suites.clear()).contains("no suite"));
+        assert!(error(|c| c.limits.key_rotation = c.limits.key_overlap).contains("rotation"));
+        assert!(error(|c| c.limits.key_rotation = MAX_KEY_LIFE).contains("24 hours"));
         assert!(error(|c| c.limits.max_head_size = 70_000).contains("65536"));
         assert_eq!(error(|_| ()), "");
     }

@@ -21,8 +21,11 @@ pub enum ConfigError {
     /// Outside 1024 to 65536.
     #[error("the largest head must be 1024 to 65536 bytes, not {0}")]
     HeadSize(u32),
-    /// The rotation is not longer than the overlap, or a duration is zero.
-    #[error("key rotation must take longer than the overlap of {overlap} s, but is {rotation} s")]
+    /// The rotation is not longer than the overlap, or both together are longer than a day.
+    #[error(
+        "keys must be rotated after more than the overlap of {overlap} s, and be gone after \
+         24 hours, but the rotation is {rotation} s"
+    )]
     KeyRotation {
         /// Seconds between rotations.
         rotation: u64,

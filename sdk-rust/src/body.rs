@@ -23,7 +23,7 @@ pub struct Body {
 }
 
 enum State {
-    Open(Incoming, Option<IdleTimer>),
+    Open(Box<Incoming>, Option<IdleTimer>),
     Complete,
     Failed(Error),
 }
@@ -46,7 +46,7 @@ impl Body {
     ) -> Self {
         let idle = idle_timeout
             .map(|timeout| IdleTimer { sleep: Box::pin(tokio::time::sleep(timeout)), timeout });
-        Self { state: State::Open(incoming, idle), remaining }
+        Self { state: State::Open(Box::new(incoming), idle), remaining }
     }
 
     /// The next piece of the body, or none at its authenticated end. Skips trailers.

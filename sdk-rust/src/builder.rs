@@ -8,9 +8,9 @@ use crate::trusted::Appraisal;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use std::time::Duration;
-use steve_protocol::evidence::{Appraiser, PinStore, Policy};
 #[cfg(feature = "dangerous-trust-anchor")]
 use steve_protocol::evidence::TrustAnchor;
+use steve_protocol::evidence::{Appraiser, PinStore, Policy};
 use steve_protocol::suite::Suite;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -298,7 +298,9 @@ pub enum BuildError {
     #[error(transparent)]
     Url(#[from] OriginError),
     /// Without a policy every enclave would do.
-    #[error("no policy: pin the measurements of the enclave, or give a pin store for trust on first use")]
+    #[error(
+        "no policy: pin the measurements of the enclave, or give a pin store for trust on first use"
+    )]
     NoPolicy,
     /// Pinned profiles and trust on first use exclude each other.
     #[error("both pinned measurements and a pin store were given: choose one")]

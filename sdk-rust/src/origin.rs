@@ -40,7 +40,8 @@ impl Origin {
         let not_absolute = || OriginError::NotAbsolute(url.to_owned());
         let (scheme, rest) = url.split_once("://").ok_or_else(not_absolute)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let uri: Uri = format!("{scheme}://{}", &rest[..end]).parse().map_err(|_| not_absolute())?;
+        let uri: Uri =
+            format!("{scheme}://{}", &rest[..end]).parse().map_err(|_| not_absolute())?;
         Ok((Self::of(&uri).ok_or_else(not_absolute)??, &rest[end..]))
     }
 
@@ -92,9 +93,9 @@ impl Origin {
     pub(crate) fn is_host(&self, host: &[u8]) -> bool {
         let Ok(uri) = Uri::try_from(host) else { return false };
         uri.scheme().is_none()
-            && uri.authority().is_some_and(|authority| {
-                normal_authority(self.https, authority) == self.authority
-            })
+            && uri
+                .authority()
+                .is_some_and(|authority| normal_authority(self.https, authority) == self.authority)
     }
 }
 

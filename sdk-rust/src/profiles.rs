@@ -26,10 +26,8 @@ pub fn parse_profiles(text: &str) -> Result<Vec<PcrProfile>, ProfilesProblem> {
     if !text.trim_start().starts_with(['{', '[']) {
         return Ok(vec![from_lines(text)?]);
     }
-    let value = serde_json::from_str(text).map_err(|error| ProfilesProblem::Json {
-        line: error.line(),
-        column: error.column(),
-    })?;
+    let value = serde_json::from_str(text)
+        .map_err(|error| ProfilesProblem::Json { line: error.line(), column: error.column() })?;
     let profiles = from_value(&value, 0)?;
     if profiles.is_empty() { Err(ProfilesProblem::Empty) } else { Ok(profiles) }
 }

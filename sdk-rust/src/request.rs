@@ -32,7 +32,8 @@ impl RequestBuilder {
     {
         self.change(|request| {
             let name = name.try_into().map_err(|error| InvalidRequest::Http(error.to_string()))?;
-            let value = value.try_into().map_err(|error| InvalidRequest::Http(error.to_string()))?;
+            let value =
+                value.try_into().map_err(|error| InvalidRequest::Http(error.to_string()))?;
             request.headers_mut().append(name, value);
             Ok(())
         })
@@ -73,10 +74,10 @@ impl RequestBuilder {
         mut self,
         change: impl FnOnce(&mut Request<RequestBody>) -> Result<(), InvalidRequest>,
     ) -> Self {
-        if let Ok(request) = &mut self.request {
-            if let Err(error) = change(request) {
-                self.request = Err(error);
-            }
+        if let Ok(request) = &mut self.request
+            && let Err(error) = change(request)
+        {
+            self.request = Err(error);
         }
         self
     }

@@ -32,7 +32,7 @@ impl RequestBody {
     {
         let any: &mut dyn Any = &mut body;
         if let Some(body) = any.downcast_mut::<Self>() {
-            return std::mem::replace(body, Self::empty());
+            return std::mem::take(body);
         }
         if let Some(body) = any.downcast_mut::<String>() {
             return Self::from(std::mem::take(body));
@@ -156,10 +156,7 @@ mod tests {
         assert_eq!(complete(&RequestBody::new(body)).as_deref(), Some(&b"full"[..]));
         assert_eq!(complete(&RequestBody::new("text".to_owned())).as_deref(), Some(&b"text"[..]));
         assert_eq!(complete(&RequestBody::new(Empty::new())).as_deref(), Some(&b""[..]));
-        assert_eq!(
-            complete(&RequestBody::new(Full::new(Bytes::new()))).as_deref(),
-            Some(&b""[..])
-        );
+        assert_eq!(complete(&RequestBody::new(Full::new(Bytes::new()))).as_deref(), Some(&b""[..]));
 
         let chunks = [Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))];
         let body = RequestBody::new(StreamBody::new(futures_util::stream::iter(chunks)));

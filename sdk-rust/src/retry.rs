@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn row_8_unauthenticated_hints_never_repeat_an_unsafe_request() {
-        for error in [outer(422), outer(503), outer(408), broken(false), ChannelError::Truncated.into()] {
+        for error in
+            [outer(422), outer(503), outer(408), broken(false), ChannelError::Truncated.into()]
+        {
             assert!(!retries(POST, &error), "{error}");
             assert!(retries(GET, &error), "{error}");
             assert!(retries(Attempt { sent: false, ..POST }, &error), "{error}");

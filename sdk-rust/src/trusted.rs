@@ -22,10 +22,7 @@ pub(crate) struct Trusted {
 
 impl Trusted {
     /// Fetches evidence for a fresh challenge and appraises it.
-    pub(crate) async fn fetch(
-        transport: &Transport,
-        appraisal: &Appraisal,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn fetch(transport: &Transport, appraisal: &Appraisal) -> Result<Self, Error> {
         let challenge = Challenge::random(&mut rng()?);
         let clock = Clock::start();
         let sent_ms = clock.now_ms();

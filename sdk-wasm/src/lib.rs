@@ -1,1 +1,23 @@
-//! The core of STEVE for browsers and Node.
+//! The core of STEVE for browsers and Node: `steve-protocol` behind JavaScript classes.
+//!
+//! As there, nothing here does IO or reads a clock: JavaScript fetches, and passes bytes and times
+//! (milliseconds since 1970). Keys stay in WebAssembly memory and are erased by `free()`.
+
+mod appraisal;
+mod session;
+
+pub use appraisal::{Enclave, Policy, challenge};
+pub use session::{Event, Handshake, Session, Stream};
+
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+
+/// The generator of the browser or of Node. Without one there is nothing to be done but to stop.
+fn rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
+/// Times come as JavaScript numbers.
+fn milliseconds(time: f64) -> u64 {
+    time as u64
+}

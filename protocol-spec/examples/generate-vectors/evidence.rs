@@ -42,8 +42,7 @@ pub(crate) fn key_configs() -> Vec<Value> {
         .expect("suites are given");
     let one = EnclaveKeys::generate(&Suite::ALL[..1], 1, u64::MAX, [0; 32], [0xff; 32], &mut rng)
         .expect("suites are given");
-    let mut vectors: Vec<Value> =
-        [all.config(), one.config()].map(|config| describe(config)).to_vec();
+    let mut vectors: Vec<Value> = [all.config(), one.config()].map(describe).to_vec();
     let good = one.config().encoded();
     let change = |comment: &str, change: &dyn Fn(&mut Vec<u8>)| {
         let mut encoded = good.to_vec();

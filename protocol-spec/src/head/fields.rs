@@ -2,12 +2,13 @@ use super::HeadError;
 use super::rules::{is_name, is_value};
 use crate::codec::{Reader, put_varint, put_varint_bytes};
 use bytes::Bytes;
+use std::fmt;
 
 /// Field lines a section may have.
 pub const MAX_FIELD_LINES: usize = 256;
 
 /// One field line: a name in lower case and a value, both valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FieldLine {
     name: Bytes,
     value: Bytes,
@@ -22,6 +23,13 @@ impl FieldLine {
     /// The value; need not be UTF-8.
     pub fn value(&self) -> &Bytes {
         &self.value
+    }
+}
+
+/// Leaves out the value, which can be a secret.
+impl fmt::Debug for FieldLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ({} bytes)", self.name(), self.value.len())
     }
 }
 

@@ -15,13 +15,14 @@ pub use hop_by_hop::{HopByHop, is_reserved};
 use crate::codec::{Reader, put_varint, put_varint_bytes};
 use crate::frame::MAX_CONTENT_LEN;
 use bytes::Bytes;
+use std::fmt;
 
 /// Names that a trailer section must not hold.
 const NOT_IN_TRAILERS: [&str; 7] =
     ["host", "content-length", "transfer-encoding", "trailer", "connection", "te", "upgrade"];
 
 /// A request without its body. Slices of the frame it came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RequestHead {
     method: Bytes,
     scheme: Bytes,
@@ -96,6 +97,18 @@ impl RequestHead {
     /// The length of the body, if declared.
     pub fn content_length(&self) -> Option<u64> {
         self.content_length
+    }
+}
+
+/// Leaves out the path, which can hold secrets as field values can.
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method())
+            .field("scheme", &self.scheme())
+            .field("authority", &self.authority())
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the parts of a head may look like (SPEC.md, Section 10.1).
 
+use std::net::Ipv6Addr;
+
 /// RFC 9110, Section 5.6.2.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_tchar(*byte))
@@ -27,20 +29,15 @@ pub(super) fn is_scheme(bytes: &[u8]) -> bool {
 
 /// `host [":" port]`: a registered name, an IPv4 address or an IPv6 address in brackets.
 pub(super) fn is_authority(bytes: &[u8]) -> bool {
-    let (host, port) = if let Some(rest) = bytes.strip_prefix(b"[") {
+    if let Some(rest) = bytes.strip_prefix(b"[") {
         let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
-        let valid = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-        if end == 0 || !rest[..end].iter().all(valid) {
-            return false;
-        }
-        (None, &rest[end + 1..])
-    } else {
-        let end = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
-        (Some(&bytes[..end]), &bytes[end..])
-    };
-    let valid_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
-    let host_ok = host.is_none_or(|host| !host.is_empty() && host.iter().all(valid_host));
-    host_ok && is_port(port)
+        let address = std::str::from_utf8(&rest[..end]).unwrap_or_default();
+        return address.parse::<Ipv6Addr>().is_ok() && is_port(&rest[end + 1..]);
+    }
+    let end = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
+    let (host, port) = bytes.split_at(end);
+    let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
+    !host.is_empty() && host.iter().all(valid) && is_port(port)
 }
 
 /// Empty, or ":" and a number up to 65535.
@@ -82,8 +79,27 @@ mod tests {
             assert!(is_authority(good.as_bytes()), "{good}");
         }
         for bad in [
-            "", ":80", "u@a", "a:", "a:65536", "a:123456", "a:8a", "a b", "a/b", "[::1", "[]",
-            "[::1]x", "[g]", "a\r\n",
+            "",
+            ":80",
+            "u@a",
+            "a:",
+            "a:65536",
+            "a:123456",
+            "a:8a",
+            "a b",
+            "a/b",
+            "[::1",
+            "[]",
+            "[::1]x",
+            "[g]",
+            "a\r\n",
+            "[::::]",
+            "[12345::]",
+            "[1.2.3.4]",
+            "[v1.a]",
+            "[::1%25eth0]",
+            "a%41",
+            "a%zz",
         ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
         }

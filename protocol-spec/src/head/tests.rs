@@ -81,6 +81,14 @@ fn row_21_what_could_split_or_redirect_a_request_is_refused() {
 }
 
 #[test]
+fn debug_output_holds_no_secrets() {
+    let lines = [("authorization", "hunter2")];
+    let encoded = request(["GET", "https", "a", "/?key=hunter3"], &lines).unwrap();
+    let text = format!("{:?}", RequestHead::decode(encoded).unwrap());
+    assert!(text.contains("authorization") && !text.contains("hunter"), "{text}");
+}
+
+#[test]
 fn statuses() {
     for good in [100, 103, 200, 404, 599] {
         assert!(encode_response(good, pairs(&[])).is_ok(), "{good}");

@@ -206,10 +206,11 @@ impl ServerSession {
 
     /// A stream that somebody claims to open. Nothing can be sealed for it before its first frame has
     /// authenticated and its id has proved to be new: see [`PendingStream::accept`].
-    pub fn pending_stream(self: &Arc<Self>, stream_id: u64) -> PendingStream {
+    pub fn pending_stream(self: &Arc<Self>, stream_id: u64) -> Box<PendingStream> {
         let Shared { suite, secrets, c2s_usage, .. } = &self.shared;
         let frames = FrameOpener::new(*suite, &secrets.c2s, stream_id, c2s_usage.clone());
-        PendingStream { session: self.clone(), stream_id, request: MessageOpener::new(frames) }
+        let request = MessageOpener::new(frames);
+        Box::new(PendingStream { session: self.clone(), stream_id, request })
     }
 
     fn mark(&self, stream_id: u64) -> bool {
@@ -239,7 +240,7 @@ pub struct ServerStream {
 /// Progress of a [`PendingStream`].
 pub enum Pending {
     /// More bytes are needed.
-    NeedMore(PendingStream),
+    NeedMore(Box<PendingStream>),
     /// The stream is open: its first frame is authentic and its id was new.
     Open(Box<ServerStream>),
 }
@@ -249,7 +250,7 @@ impl PendingStream {
     ///
     /// An error says nothing about its cause, and nothing may be sealed for the stream. A head above
     /// the session's `max_head_size` is an error in [`ServerStream::first`].
-    pub fn accept(mut self, chunk: Bytes) -> Result<Pending, Unrecognized> {
+    pub fn accept(mut self: Box<Self>, chunk: Bytes) -> Result<Pending, Unrecognized> {
         self.request.push(chunk);
         let first = match self.request.next_frame() {
             Ok(None) => return Ok(Pending::NeedMore(self)),
@@ -257,7 +258,7 @@ impl PendingStream {
             Err(StreamError::Frame(FrameError::Type)) => Err(StreamError::Frame(FrameError::Type)),
             Err(_) => return Err(Unrecognized),
         };
-        let Self { session, stream_id, mut request } = self;
+        let Self { session, stream_id, mut request } = *self;
         if !session.mark(stream_id) {
             return Err(Unrecognized);
         }

@@ -1,7 +1,10 @@
 use super::*;
 use crate::codec::put_varint_bytes;
+use crate::frame::FrameType;
 use crate::schedule::TrafficKey;
 use bytes::BytesMut;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::time::Duration;
 
 const PARAMETERS: SessionParameters = SessionParameters {
@@ -12,8 +15,7 @@ const PARAMETERS: SessionParameters = SessionParameters {
 };
 
 fn secrets() -> SessionSecrets {
-    let rng =
-        &mut <rand_chacha::ChaCha20Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(1);
+    let rng = &mut ChaCha20Rng::seed_from_u64(1);
     let pair = crate::kem::KeyPair::generate(crate::suite::Kem::X25519, rng);
     let (enc, e) =
         crate::kem::send(crate::suite::Kem::X25519, pair.public_key(), b"", rng).unwrap();
@@ -127,7 +129,7 @@ fn a_malformed_but_authentic_first_frame_is_answered_inside() {
         let id = 1 + content.len() as u64;
         let mut sealer = FrameSealer::new(Suite::X25519Aes256Gcm, &traffic, id, Arc::default());
         let mut wire = BytesMut::new();
-        sealer.seal(crate::frame::FrameType::Head, true, content, 0, &mut wire).unwrap();
+        sealer.seal(FrameType::Head, true, content, 0, &mut wire).unwrap();
         let stream = open(&server, id, wire.freeze()).unwrap();
         assert!(stream.first.is_err());
         assert!(stream.response.is_at_start(), "the answer can be sealed");

@@ -48,10 +48,14 @@ def validate(chain: list[bytes], at: int) -> x509.Certificate:
     return certificates[-1]
 
 
+def _on_p384(certificate: x509.Certificate) -> bool:
+    key = certificate.public_key()
+    return isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1)
+
+
 def _check_signature(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-    key = issuer.public_key()
     _require(certificate.signature_algorithm_oid == SignatureAlgorithmOID.ECDSA_WITH_SHA384, "not ECDSA with SHA-384")
-    _require(isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1), "issuer key not P-384")
+    _require(_on_p384(issuer), "issuer's public key not on P-384")
     _require(certificate.issuer.public_bytes() == issuer.subject.public_bytes(), "issuer is not the predecessor")
     # Names byte for byte, inner and outer algorithm equal, and the signature itself.
     certificate.verify_directly_issued_by(issuer)
@@ -59,6 +63,7 @@ def _check_signature(certificate: x509.Certificate, issuer: x509.Certificate) ->
 
 def _check_one(certificate: x509.Certificate, at: int) -> None:
     _require(certificate.version == x509.Version.v3, "not X.509 v3")
+    _require(_on_p384(certificate), "public key not on P-384")
     _require(_ms(certificate.not_valid_before_utc) <= at <= not_after_ms(certificate), "outside its validity period")
     for extension in certificate.extensions:  # duplicates are refused by the parser
         _require(not extension.critical or extension.oid in KNOWN_CRITICAL, f"critical extension {extension.oid}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import evidence, handshake, heads
 from .codec import Reader, uint
-from .evidence import Profile, VerifiedEnclave
+from .evidence import Appraised, Profile
 from .frames import Sealer
 from .stream import Message, Receiver, TruncatedError, seal_message
 from .suites import SUITES
@@ -21,6 +21,19 @@ BASE = "/.well-known/steve/"
 EVIDENCE = BASE + "v3/evidence"
 STREAM = BASE + "v3/stream"
 STREAM_TYPE = "application/vnd.steve.stream"
+
+
+def _steady() -> int:
+    """Milliseconds of a clock that goes on while the machine is suspended, where there is one."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000
+
+
+_EPOCH = time.time_ns() // 1_000_000 - _steady()
+
+
+def clock() -> int:
+    """The client's clock (Section 7): nobody can set it back while the program runs."""
+    return _EPOCH + _steady()
 
 
 class OuterError(Exception):
@@ -82,10 +95,11 @@ def fetch_evidence(outer: Outer, challenge: bytes | None) -> bytes:
     return answer.body
 
 
-def attest(outer: Outer, root_sha256: bytes, profiles: list[Profile]) -> VerifiedEnclave:
+def attest(outer: Outer, root_sha256: bytes, profiles: list[Profile]) -> Appraised:
     challenge = secrets.token_bytes(32)
-    now = int(time.time() * 1000)  # before the request: the document is younger than the challenge
-    return evidence.appraise(fetch_evidence(outer, challenge), challenge, now, root_sha256, profiles)
+    sent = clock()
+    encoded = fetch_evidence(outer, challenge)
+    return evidence.appraise(encoded, challenge, sent, clock(), root_sha256, profiles)
 
 
 class Session:
@@ -141,14 +155,21 @@ def receive(
             on_progress(receiver.message)
 
 
-def connect(outer: Outer, enclave: VerifiedEnclave, suite: int, allowed: Iterable[int] = tuple(SUITES)) -> Session:
-    if not enclave.fresh or suite not in allowed:
-        raise ValueError("unchallenged evidence, or a suite that is not allowed")
+def require_valid(enclave: Appraised) -> None:
+    if not enclave.valid_at(clock()):
+        raise handshake.HandshakeError("unchallenged evidence, or its validity has ended")
+
+
+def connect(outer: Outer, enclave: Appraised, suite: int, allowed: Iterable[int] = tuple(SUITES)) -> Session:
+    if suite not in allowed:
+        raise ValueError("a suite that is not allowed")
+    require_valid(enclave)
     client = handshake.Client(enclave.key_config.entry(suite), enclave.key_config_hash)
     answer = outer.post_stream(client.hello.encode())
     if answer.status != 200:
         raise OuterError(answer.status, answer.body)
     r = Reader(answer.body)
+    require_valid(enclave)
     server, keys = client.finish(r)
     r.end()
     return Session(outer, server, keys)

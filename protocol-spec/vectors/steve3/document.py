@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from . import cbor
 from .codec import DecodeError
 
-ES384 = -35
+PROTECTED = bytes.fromhex("a1013822")  # {1: -35}, ES384
 MAX_DOCUMENT = 16384
 COSE_DEPTH = 8
 
@@ -39,9 +39,8 @@ def parse_sign1(data: bytes) -> Sign1:
     protected, unprotected, payload, signature = value
     if not isinstance(protected, bytes) or not isinstance(payload, bytes) or not isinstance(signature, bytes):
         raise DecodeError("protected header, payload and signature must be byte strings")
-    header = cbor.decode(protected, COSE_DEPTH)
-    if not isinstance(header, cbor.Map) or header.unique() != {1: ES384}:
-        raise DecodeError("protected header is not {1: -35}")
+    if protected != PROTECTED:
+        raise DecodeError("protected header is not a1 01 38 22")
     if not isinstance(unprotected, cbor.Map) or unprotected:
         raise DecodeError("unprotected header is not an empty map")
     if not 1 <= len(payload) <= MAX_DOCUMENT:

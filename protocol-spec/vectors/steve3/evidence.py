@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cryptography import x509
+
 from . import certpath, merkle
 from .codec import DecodeError, Reader, opaque, uint
 from .document import MAX_DOCUMENT, Document, parse_document, parse_sign1, verify_es384
@@ -17,6 +19,7 @@ USER_DATA_PREFIX = b"steve/3 key config"
 MAX_EVIDENCE = 196_608
 MAX_EVIDENCE_AGE = 300_000
 MAX_CLOCK_SKEW = 300_000
+MAX_KEY_LIFETIME = 86_400_000
 PINNABLE = {0, 1, 2, 3, 4, 8, *range(16, 32)}
 
 
@@ -77,14 +80,20 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class VerifiedEnclave:
+class Appraised:
     key_config: KeyConfig
     key_config_hash: bytes
     document: Document
     configuration: bytes
     manifest: bytes
-    valid_until: int
-    fresh: bool  # False: unchallenged, must not start a handshake
+    valid_until: int | None  # on the client's clock; None: unchallenged, no verified enclave, must not start a handshake
+
+    @property
+    def fresh(self) -> bool:
+        return self.valid_until is not None
+
+    def valid_at(self, now: int) -> bool:
+        return self.valid_until is not None and now < self.valid_until
 
 
 def _require(condition: bool, check: str, reason: str) -> None:
@@ -95,12 +104,16 @@ def _require(condition: bool, check: str, reason: str) -> None:
 def appraise(
     encoded: bytes,
     challenge: bytes | None,
+    sent: int | None,
     now: int,
     root_sha256: bytes,
     profiles: Sequence[Profile],
     max_evidence_age: int = MAX_EVIDENCE_AGE,
     max_clock_skew: int = MAX_CLOCK_SKEW,
-) -> VerifiedEnclave:
+) -> Appraised:
+    """`sent` is when the challenge was sent, `now` when the evidence is appraised, both on the client's clock."""
+    if (challenge is None) != (sent is None):
+        raise ValueError("a challenge has a time when it was sent, and nothing else has")
     if not profiles:
         raise ValueError("a policy without profiles")
     try:
@@ -118,9 +131,8 @@ def appraise(
         raise AppraisalError("document", str(error)) from error
 
     _require(sha256(document.cabundle[0]) == root_sha256, "root", "not the trust anchor")
-    at = max(now, document.timestamp)
     try:
-        leaf = certpath.validate([*document.cabundle, document.certificate], at)
+        leaf = certpath.validate([*document.cabundle, document.certificate], max(now, document.timestamp))
     except certpath.PathError as error:
         raise AppraisalError("certificates", str(error)) from error
     signed = verify_es384(sign1.sig_structure(), sign1.signature, leaf.public_key())
@@ -130,18 +142,27 @@ def appraise(
     _check_nonce(evidence, document, challenge)
     key_config_hash = sha256(evidence.key_config)
     _require(document.user_data == USER_DATA_PREFIX + key_config_hash, "key-config", "user_data differs")
-    _require(document.timestamp < config.not_after, "key-lifetime", "keys are retired")
+    valid_until = _check_lifetime(document, config, leaf, sent, now, max_evidence_age)
     _require(sha256(evidence.configuration) == config.configuration_hash, "configuration", "hash differs")
     _require(sha256(evidence.manifest) == config.manifest_hash, "manifest", "hash differs")
     measured = all(document.pcrs.get(i, bytes(48)) != bytes(48) for i in range(3))
     _require(measured, "debug-mode", "PCR0, PCR1 or PCR2 is absent or zero")
     _require(any(p.satisfied_by(document.pcrs) for p in profiles), "policy", "no profile is satisfied")
 
-    durations = (max_evidence_age, config.not_after - document.timestamp, certpath.not_after_ms(leaf) - at)
-    return VerifiedEnclave(
-        config, key_config_hash, document, evidence.configuration, evidence.manifest,
-        now + min(durations), challenge is not None,
-    )  # fmt: skip
+    return Appraised(config, key_config_hash, document, evidence.configuration, evidence.manifest, valid_until)
+
+
+def _check_lifetime(
+    document: Document, config: KeyConfig, leaf: x509.Certificate, sent: int | None, now: int, max_evidence_age: int
+) -> int | None:
+    """Until when the verified enclave is valid, if there is one."""
+    keys_left = config.not_after - document.timestamp
+    _require(0 < keys_left <= MAX_KEY_LIFETIME, "key-lifetime", f"not_after is {keys_left} ms after timestamp")
+    if sent is None:
+        return None
+    valid_until = sent + min(max_evidence_age, keys_left, certpath.not_after_ms(leaf) - document.timestamp)
+    _require(now < valid_until, "key-lifetime", f"validity ended at {valid_until}, now = {now}")
+    return valid_until
 
 
 def _check_nonce(evidence: Evidence, document: Document, challenge: bytes | None) -> None:

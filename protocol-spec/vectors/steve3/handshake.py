@@ -16,6 +16,7 @@ from .suites import SUITES, Suite
 
 EARLY_NONE, EARLY_OFFERED = 0, 1
 EARLY_ACCEPTED, EARLY_REJECTED = 1, 2
+MAX_SESSION_LIFETIME = 86_400  # seconds
 KIND_HELLO, KIND_OPEN, KIND_SERVER_HELLO = 1, 2, 3
 
 
@@ -80,6 +81,8 @@ class ServerHello:
             raise HandshakeError(f"early_data {self.early_data} in answer to {offered}")
         if min(self.session_lifetime, self.idle_timeout, self.max_streams) < 1:
             raise HandshakeError("a limit is zero")
+        if self.session_lifetime > MAX_SESSION_LIFETIME:
+            raise HandshakeError("session_lifetime")
         if not 1024 <= self.max_head_size <= 65536:
             raise HandshakeError("max_head_size")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 
@@ -15,8 +16,8 @@ TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LOWER_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*")
-# RFC 3986: IP-literal, or IPv4address and reg-name (whose characters cover it), then an optional port.
-AUTHORITY = re.compile(rb"(?:\[[0-9A-Za-z:.\-_~!$&'()*+,;=]+\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{1,5}))?")
+# What is in brackets has to be an IPv6address as well; otherwise unreserved and sub-delims; then an optional port.
+AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|[0-9A-Za-z\-._~!$&'()*+,;=]+)(?::([0-9]{1,5}))?")
 DECIMAL = re.compile(rb"[0-9]{1,19}")
 FORBIDDEN_TRAILERS = {b"host", b"content-length", b"transfer-encoding", b"trailer", b"connection", b"te", b"upgrade"}
 
@@ -87,14 +88,28 @@ def _start(data: bytes) -> Reader:
     return Reader(data)
 
 
+def _is_authority(authority: bytes) -> bool:
+    matched = AUTHORITY.fullmatch(authority)
+    if not matched or int(matched[2] or b"0") > 65535:
+        return False
+    return matched[1] is None or _is_ipv6(matched[1])
+
+
+def _is_ipv6(text: bytes) -> bool:
+    try:
+        ipaddress.IPv6Address(text.decode("ascii"))
+    except ValueError:
+        return False
+    return True
+
+
 def decode_request(data: bytes) -> RequestHead:
     r = _start(data)
     method, scheme, authority, path = (r.varint_bytes() for _ in range(4))
     head = RequestHead(method, scheme, authority, path, _read_fields(r))
     _require(TOKEN.fullmatch(method), "method is not a token")
     _require(scheme in (b"http", b"https"), "scheme")
-    matched = AUTHORITY.fullmatch(authority)
-    _require(matched and int(matched[1] or b"0") <= 65535, "authority")
+    _require(_is_authority(authority), "authority")
     _require(PATH.fullmatch(path) or (path == b"*" and method == b"OPTIONS"), "path")
     hosts = values_of(head.fields, b"host")
     _require(not hosts or hosts == [authority], "host")

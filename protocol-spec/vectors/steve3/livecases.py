@@ -8,15 +8,14 @@ import hashlib
 import json
 import secrets
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from . import client, evidence, heads
+from . import client, evidence, handshake, heads
 from .client import BASE, Outer, Session
 from .document import parse_document, parse_sign1
-from .evidence import AppraisalError, Profile, VerifiedEnclave
+from .evidence import AppraisalError, Appraised, Profile
 from .heads import RequestHead
 from .stream import Message, Receiver, seal_message
 from .suites import SUITES
@@ -30,6 +29,8 @@ class Context:
     outer: Outer
     root_sha256: bytes
     app: App
+    _enclave: Appraised | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @functools.cached_property
     def profile(self) -> Profile:
@@ -38,9 +39,14 @@ class Context:
         document = parse_document(parse_sign1(look.document).payload)
         return Profile({i: document.pcrs[i] for i in range(3)})
 
-    @functools.cached_property
-    def enclave(self) -> VerifiedEnclave:
-        return client.attest(self.outer, self.root_sha256, [self.profile])
+    @property
+    def enclave(self) -> Appraised:
+        """Appraised again when less than half a minute of its validity is left."""
+        profiles = [self.profile]
+        with self._lock:
+            if self._enclave is None or not self._enclave.valid_at(client.clock() + 30_000):
+                self._enclave = client.attest(self.outer, self.root_sha256, profiles)
+            return self._enclave
 
     def session(self, suite: int = 0x0002) -> Session:
         return client.connect(self.outer, self.enclave, suite)
@@ -119,9 +125,13 @@ def health(ctx: Context) -> None:
 @case("evidence: unchallenged, appraised, cannot start a handshake")
 def unchallenged(ctx: Context) -> None:
     encoded = client.fetch_evidence(ctx.outer, None)
-    now = int(time.time() * 1000)
-    enclave = evidence.appraise(encoded, None, now, ctx.root_sha256, [ctx.profile])
+    enclave = evidence.appraise(encoded, None, None, client.clock(), ctx.root_sha256, [ctx.profile])
     expect("fresh", False, enclave.fresh)
+    try:
+        client.connect(ctx.outer, enclave, 0x0002)
+    except handshake.HandshakeError:
+        return
+    raise AssertionError("a handshake was started")
 
 
 @case("evidence: challenged, appraised against pinned PCRs")
@@ -140,15 +150,18 @@ def batch(ctx: Context) -> None:
 
 @case("evidence: wrong challenge, anchor or PCR is noticed")
 def wrong_inputs(ctx: Context) -> None:
-    challenge, now = secrets.token_bytes(32), int(time.time() * 1000)
-    encoded = client.fetch_evidence(ctx.outer, challenge)
+    challenge, sent = secrets.token_bytes(32), client.clock()
+    encoded, now = client.fetch_evidence(ctx.outer, challenge), client.clock()
     other = Profile({**ctx.profile.pcrs, 1: b"\x01" * 48})
-    late = now + 10 * evidence.MAX_EVIDENCE_AGE
+    early, late = now - 10 * evidence.MAX_CLOCK_SKEW, now + 10 * evidence.MAX_EVIDENCE_AGE
+    delayed = sent - evidence.MAX_EVIDENCE_AGE
     for check, tried in (
-        ("nonce", (encoded, secrets.token_bytes(32), now, ctx.root_sha256, [ctx.profile])),
-        ("root", (encoded, challenge, now, evidence.AWS_ROOT_G1, [ctx.profile])),
-        ("policy", (encoded, challenge, now, ctx.root_sha256, [other])),
-        ("timestamp", (encoded, challenge, late, ctx.root_sha256, [ctx.profile])),
+        ("nonce", (encoded, secrets.token_bytes(32), sent, now, ctx.root_sha256, [ctx.profile])),
+        ("root", (encoded, challenge, sent, now, evidence.AWS_ROOT_G1, [ctx.profile])),
+        ("policy", (encoded, challenge, sent, now, ctx.root_sha256, [other])),
+        ("timestamp", (encoded, challenge, early, early, ctx.root_sha256, [ctx.profile])),
+        ("timestamp", (encoded, challenge, sent, late, ctx.root_sha256, [ctx.profile])),
+        ("key-lifetime", (encoded, challenge, delayed, now, ctx.root_sha256, [ctx.profile])),
     ):
         try:
             evidence.appraise(*tried)

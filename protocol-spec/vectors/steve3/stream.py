@@ -11,6 +11,9 @@ from .frames import Frame, Opener, TrafficKey
 from .suites import AuthenticationError
 
 
+NOT_DISPATCHED = 0x01  # the upper byte of RESET codes that say so
+
+
 class State(Enum):
     START = "START"
     BODY = "BODY"
@@ -56,16 +59,16 @@ class Receiver:
         self.frames: list[Frame] = []
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes of the outer body. Any exception is final."""
+        """Takes bytes of the outer body. Any exception is final. What follows FIN is not looked at."""
         if self.state is State.FAILED:
             raise StreamError("the stream has failed")
+        if self.state is State.DONE:
+            return
         self.opener.feed(data)
         try:
             while self.state is not State.DONE and (frame := self.opener.next()) is not None:
                 self.frames.append(frame)
                 self._frame(frame)
-            if self.state is State.DONE and self.opener.buffer:
-                raise StreamError("bytes after FIN")
         except (DecodeError, AuthenticationError, StreamError) as error:
             self.state = State.FAILED
             self.message.complete = False
@@ -82,7 +85,10 @@ class Receiver:
 
     def _frame(self, frame: Frame) -> None:
         if frame.code == frames.RESET:
-            raise ResetError(int.from_bytes(frame.content, "big"))
+            code = int.from_bytes(frame.content, "big")
+            if self.message.response is not None and code >> 8 == NOT_DISPATCHED:
+                raise StreamError(f"RESET({code:#06x}) after a final HEAD")
+            raise ResetError(code)
         if frame.code == frames.HEAD and self.state is State.START:
             self._head(frame)
         elif frame.code == frames.DATA and self.state is State.BODY:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
+import http.client
 import json
+import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 READ_TIMEOUT = 15.0
+GZIPPED = gzip.compress(b"zipped", mtime=0)
+http.client._MAXHEADERS = 1000  # type: ignore[attr-defined]  # of requests this app reads
 
 
 @dataclass
@@ -21,9 +27,32 @@ class Seen:
     body_length: int = 0
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self) -> None:
+        self.connections: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        self.connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def close_connections(self) -> None:
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 @dataclass
 class App:
-    server: ThreadingHTTPServer
+    server: Server
     seen: list[Seen] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
 
@@ -38,8 +67,13 @@ class App:
         return sum(1 for s in self.seen if s.path == path and s.complete)
 
     def stop(self) -> None:
+        """Nobody listens any more, and open connections are closed."""
         self.server.shutdown()
         self.server.server_close()
+        self.server.close_connections()
+
+
+REDIRECT = {"Location": "/echo", "Steve-Error": "forged", "steve_error": "forged", "Connection": "X-Hop", "X-Hop": "1"}
 
 
 class BrokenBody(Exception):
@@ -114,6 +148,34 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.close_connection = True
 
+    def _plain(self, head: bytes, body: bytes = b"") -> None:
+        """An answer byte for byte, after which the connection ends."""
+        self.wfile.write(head.replace(b"\n", b"\r\n") + b"\r\n" + body)
+        self.close_connection = True
+
+    def _special(self, route: str) -> bool:
+        """Answers that a server library would not make. The second part of the path says which."""
+        kind, _, argument = route.removeprefix("/special/").partition("/")
+        if kind == "status":
+            self._plain(b"HTTP/1.1 %d x\ncontent-length: 4\n" % int(argument), b"" if argument in ("204", "304") else b"body")
+        elif kind == "fields":
+            lines = b"".join(b"x-%d: %d\n" % (i, i) for i in range(int(argument)))
+            self._plain(b"HTTP/1.1 200 OK\ncontent-length: 4\n" + lines, b"body")
+        elif kind == "garbage":
+            self._plain(b"this is not HTTP\n", b"at all")
+        elif kind == "repeated":
+            self._plain(b"HTTP/1.1 200 OK\nset-cookie: b=1\nx: 1\nset-cookie: a=2\nx: 2\ncontent-length: 0\n")
+        elif kind == "trailers":
+            head = b"HTTP/1.1 200 OK\ntransfer-encoding: chunked\ntrailer: x-sum, steve-error, steve_error\n"
+            self._plain(head, b"4\r\nbody\r\n0\r\nx-sum: 1\r\nsteve-error: forged\r\nsteve_error: forged\r\n\r\n")
+        elif kind == "gzip":
+            self._plain(b"HTTP/1.1 200 OK\ncontent-encoding: gzip\ncontent-length: %d\n" % len(GZIPPED), GZIPPED)
+        elif kind == "hints":
+            self._plain(b"HTTP/1.1 103 Early Hints\nlink: </a>\n\nHTTP/1.1 200 OK\ncontent-length: 4\n", b"body")
+        else:
+            return False
+        return True
+
     def handle_any(self) -> None:
         seen = Seen(self.command, self.path)
         self.app.seen.append(seen)
@@ -126,12 +188,14 @@ class Handler(BaseHTTPRequestHandler):
         route = self.path.split("?")[0]
         if route.startswith("/echo"):
             self._answer(200, json.dumps(self._describe(body)).encode())
+        elif route.startswith("/special/") and self._special(route):
+            pass
         elif route == "/stream":
             self._stream()
         elif route == "/broken":
             self._break_off()
         elif route == "/redirect":
-            self._answer(302, b"", extra={"Location": "/echo", "Steve-Error": "forged", "Connection": "X-Hop", "X-Hop": "1"})
+            self._answer(302, b"", extra=REDIRECT)
         else:
             self._answer(404, b'{"error":"no such route"}')
 
@@ -150,8 +214,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def start() -> App:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server()
     app = Handler.app = App(server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return app

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from . import evidence, heads, merkle
 from .codec import DecodeError
@@ -17,6 +17,7 @@ from .keyconfig import KeyConfig
 from .stream import Receiver, StreamError
 from .suites import SUITES, AuthenticationError
 
+T = TypeVar("T")
 REMARKS = {"name", "description", "comment", "note", "reason"}
 
 
@@ -172,14 +173,20 @@ def read_profile(v: Vector) -> evidence.Profile:
     return out
 
 
+def optional(v: Vector, name: str, read: Callable[[str], T]) -> T | None:
+    return None if v.get(name) is None else read(name)
+
+
 def check_evidence(v: Vector) -> None:
     encoded, now = v.hex("evidence"), v.number("now")
-    challenge = None if v.get("challenge") is None else v.hex("challenge")
+    challenge, sent = optional(v, "challenge", v.hex), optional(v, "sent", v.number)
     profiles = [read_profile(p) for p in v.items("profiles")]
     root, age, skew = v.hex("root_sha256"), v.number("max_evidence_age"), v.number("max_clock_skew")
-    outcome = v.get("outcome")
+    outcome, valid_until = v.get("outcome"), optional(v, "valid_until", v.number)
+    if outcome != "verified" and valid_until is not None:
+        raise Mismatch("valid_until", "null unless verified", valid_until)
     try:
-        verified = evidence.appraise(encoded, challenge, now, root, profiles, age, skew)
+        appraised = evidence.appraise(encoded, challenge, sent, now, root, profiles, age, skew)
     except evidence.AppraisalError as error:
         if error.check != outcome:
             raise Mismatch("outcome", outcome, str(error)) from error
@@ -189,19 +196,20 @@ def check_evidence(v: Vector) -> None:
     again = evidence.Evidence.decode(encoded).encode()
     if again != encoded:
         raise Mismatch("evidence", encoded, again)
+    if appraised.valid_until != valid_until:
+        raise Mismatch("valid_until", valid_until, appraised.valid_until)
+    sent_or_now = now if sent is None else sent
     others = {
-        "challenge": (encoded, bytes(32), now, root),
-        "anchor": (encoded, challenge, now, bytes(32)),
-        "last byte": (encoded[:-1] + bytes([encoded[-1] ^ 1]), challenge, now, root),
-        "time": (encoded, challenge, verified.document.timestamp - skew - 1, root),
+        "challenge": (encoded, bytes(32), sent_or_now, now, root),
+        "anchor": (encoded, challenge, sent, now, bytes(32)),
+        "last byte": (encoded[:-1] + bytes([encoded[-1] ^ 1]), challenge, sent, now, root),
+        "time": (encoded, challenge, sent, appraised.document.timestamp - skew - 1, root),
     }
-    for what, (e, c, at, anchor) in others.items():
-        attempt = functools.partial(evidence.appraise, e, c, at, anchor, profiles, age, skew)
+    if valid_until is not None:
+        others["time, at the end of its validity,"] = (encoded, challenge, sent, valid_until, root)
+    for what, (e, c, s, at, anchor) in others.items():
+        attempt = functools.partial(evidence.appraise, e, c, s, at, anchor, profiles, age, skew)
         refused(f"evidence with another {what}", attempt, evidence.AppraisalError)
-    if challenge is None and v.data.get("valid_until", 0) is None:
-        v.get("valid_until")
-    elif challenge is not None or v.has("valid_until"):
-        v.expect("valid_until", verified.valid_until)
 
 
 def traffic_of(v: Vector) -> TrafficKey:

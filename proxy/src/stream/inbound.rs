@@ -97,7 +97,6 @@ impl Inbound {
                 Ok(None) => match ready!(state.poll_receive(cx)) {
                     Some(Ok(chunk)) => {
                         state.last_progress = Instant::now();
-                        self.session.touch();
                         state.opener.push(chunk);
                     }
                     Some(Err(BrokenOff)) | None => self.fail(&mut state, ResetCode::TRUNCATED),
@@ -113,6 +112,7 @@ impl Inbound {
         state: &mut State,
         event: Event<H>,
     ) -> Result<Option<Frame<Bytes>>, ResetCode> {
+        self.session.touch();
         let frame = match event {
             Event::Data { data, fin } => {
                 if fin {

@@ -42,7 +42,9 @@ impl Body for OuterBody {
                 }
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
-            Self::Upload(upload) => upload.poll_chunk(cx).map(|item| item.map(|r| r.map(Frame::data))),
+            Self::Upload(upload) => {
+                upload.poll_chunk(cx).map(|item| item.map(|r| r.map(Frame::data)))
+            }
         }
     }
 

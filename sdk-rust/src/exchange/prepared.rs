@@ -33,10 +33,11 @@ impl Prepared {
             return Err(InvalidRequest::Host(origin.authority().to_owned()));
         }
         headers.remove(HOST);
-        if let Some(length) = body.size_hint().exact() {
-            if !headers.contains_key(CONTENT_LENGTH) && (length > 0 || expects_body(&parts.method)) {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-            }
+        if let Some(length) = body.size_hint().exact()
+            && !headers.contains_key(CONTENT_LENGTH)
+            && (length > 0 || expects_body(&parts.method))
+        {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
 
         let hop_by_hop =
@@ -47,13 +48,13 @@ impl Prepared {
             .filter(|(name, value)| !hop_by_hop.drops(name, value))
             .collect::<Vec<_>>();
         let method = parts.method.as_str();
-        let head = encode_request(method, origin.scheme(), origin.authority(), &path, fields.into_iter())?;
+        let head =
+            encode_request(method, origin.scheme(), origin.authority(), &path, fields.into_iter())?;
         let decoded = RequestHead::decode(head.clone())?;
         if let (Some(declared), Some(length)) = (decoded.content_length(), body.size_hint().exact())
+            && declared != length
         {
-            if declared != length {
-                return Err(InvalidRequest::ContentLength);
-            }
+            return Err(InvalidRequest::ContentLength);
         }
         let body_length = BodyLength::of_request(&decoded);
         Ok(Self { head, method: parts.method, body_length })

@@ -94,18 +94,19 @@ impl Upload {
 
     /// Seals the next piece of the body.
     fn poll_seal(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.pending.is_empty() && self.trailers.is_none() {
-            if let Some(source) = &mut self.source {
-                match ready!(Pin::new(source).poll_frame(cx)) {
-                    None => self.source = None,
-                    Some(Err(error)) => {
-                        return Poll::Ready(Err(Error::RequestBody(SharedError::new(error))));
-                    }
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => self.pending = data,
-                        Err(frame) => self.trailers = frame.into_trailers().ok(),
-                    },
+        if self.pending.is_empty()
+            && self.trailers.is_none()
+            && let Some(source) = &mut self.source
+        {
+            match ready!(Pin::new(source).poll_frame(cx)) {
+                None => self.source = None,
+                Some(Err(error)) => {
+                    return Poll::Ready(Err(Error::RequestBody(SharedError::new(error))));
                 }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.pending = data,
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
             }
         }
         Poll::Ready(self.seal())

@@ -2,7 +2,7 @@
 
 use super::Pins;
 use serde_json::{Map, Value, json};
-use steve_protocol::evidence::{Pcr, Pin, PcrProfile};
+use steve_protocol::evidence::{Pcr, PcrProfile, Pin};
 
 const VERSION: u64 = 1;
 

@@ -69,8 +69,7 @@ impl Transport {
         limit: usize,
     ) -> Result<Bytes, Error> {
         let body = OuterBody::whole(Bytes::copy_from_slice(challenge));
-        let response =
-            self.post(&self.evidence, CHALLENGE_TYPE, body, Stage::Evidence).await?;
+        let response = self.post(&self.evidence, CHALLENGE_TYPE, body, Stage::Evidence).await?;
         limited::read_up_to(response.into_body(), limit, Stage::Evidence).await
     }
 
@@ -123,7 +122,9 @@ mod tests {
     #[test]
     fn shows_codes_and_nothing_else() {
         assert_eq!(error_code(br#"{"error":"unrecognized"}"#).as_deref(), Some("unrecognized"));
-        for body in ["", "{}", "[]", r#"{"error":1}"#, r#"{"error":""}"#, "{\"error\":\"\\u001b[31m\"}"] {
+        for body in
+            ["", "{}", "[]", r#"{"error":1}"#, r#"{"error":""}"#, "{\"error\":\"\\u001b[31m\"}"]
+        {
             assert_eq!(error_code(body.as_bytes()), None, "{body}");
         }
     }

@@ -59,7 +59,12 @@ pub(crate) struct RequestArgs {
 #[group(skip)]
 pub(crate) struct Common {
     /// Accept an enclave with the PCRs in this file; may be repeated, one match suffices
-    #[arg(long, value_name = "FILE", required_unless_present = "tofu_store", conflicts_with = "tofu_store")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "tofu_store",
+        conflicts_with = "tofu_store"
+    )]
     pub(crate) pcrs: Vec<PathBuf>,
     /// Trust on first use: remember each service's PCRs in this file, accept no others later
     #[arg(long, value_name = "FILE")]

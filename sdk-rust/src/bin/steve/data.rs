@@ -26,9 +26,9 @@ impl Data {
         match argument.strip_prefix('@') {
             None => Ok(Self { body: argument.to_owned().into(), length: None }),
             Some("-") => Ok(Self { body: stream(tokio::io::stdin()), length: None }),
-            Some(path) => Self::open_file(Path::new(path)).await.map_err(|error| {
-                Failure::Usage(format!("cannot read {path}: {error}"))
-            }),
+            Some(path) => Self::open_file(Path::new(path))
+                .await
+                .map_err(|error| Failure::Usage(format!("cannot read {path}: {error}"))),
         }
     }
 

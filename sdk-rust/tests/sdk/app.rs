@@ -1,0 +1,179 @@
+//! The app inside the enclave, spoken to in frames.
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use steve_protocol::head::{RequestHead, encode_response, encode_trailers};
+use steve_protocol::session::ServerStream;
+use steve_protocol::stream::{Event, MessageOpener, MessageSealer, Request, ResetCode, Response};
+use tokio::sync::mpsc::Sender;
+
+/// What the app has seen.
+#[derive(Default)]
+pub(crate) struct App {
+    /// Method and path of every request dispatched.
+    pub(crate) requests: Mutex<Vec<String>>,
+    /// How the bodies of requests ended.
+    pub(crate) endings: Mutex<Vec<Ending>>,
+    pub(crate) concurrent: AtomicUsize,
+    pub(crate) most_concurrent: AtomicUsize,
+    /// Bytes of request bodies received.
+    pub(crate) received: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Complete,
+    Reset(ResetCode),
+    Truncated,
+}
+
+/// One request being served.
+pub(crate) struct Exchange {
+    pub(crate) head: RequestHead,
+    request: MessageOpener<Request>,
+    response: MessageSealer<Response>,
+    incoming: Incoming,
+    out: Sender<Bytes>,
+    session: String,
+    over: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        stream: ServerStream,
+        incoming: Incoming,
+        out: Sender<Bytes>,
+        session: String,
+    ) -> Self {
+        let ServerStream { first, request, response, .. } = stream;
+        let Ok(Event::Head { head, fin }) = first else { panic!("no head") };
+        Self { head, request, response, incoming, out, session, over: fin }
+    }
+
+    fn line(&self) -> String {
+        format!("{} {}", self.head.method(), self.head.path())
+    }
+
+    /// The next bytes of the request body.
+    async fn read(&mut self) -> Result<Option<Bytes>, Ending> {
+        while !self.over {
+            match self.request.next_event() {
+                Ok(Some(Event::Data { data, fin })) => {
+                    self.over = fin;
+                    return Ok(Some(data));
+                }
+                Ok(Some(Event::Trailers(trailers))) => {
+                    assert_eq!(trailers.fields().iter().next().unwrap().name(), "x-trailer");
+                    self.over = true;
+                }
+                Ok(Some(Event::Reset(code))) => return Err(Ending::Reset(code)),
+                Ok(Some(event)) => panic!("{event:?}"),
+                Ok(None) => match self.incoming.frame().await {
+                    Some(Ok(frame)) => self.request.push(frame.into_data().unwrap_or_default()),
+                    _ => return Err(Ending::Truncated),
+                },
+                Err(error) => panic!("{error}"),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn send(&mut self, seal: impl FnOnce(&mut MessageSealer<Response>, &mut BytesMut)) {
+        let mut out = BytesMut::new();
+        seal(&mut self.response, &mut out);
+        let _ = self.out.send(out.freeze()).await;
+    }
+
+    async fn head(&mut self, status: u16, fields: &[(&str, &[u8])], fin: bool) {
+        let head = encode_response(status, fields.iter().copied()).unwrap();
+        self.send(|sealer, out| sealer.head(&head, fin, out).unwrap()).await;
+    }
+
+    async fn data(&mut self, data: &[u8], fin: bool) {
+        self.send(|sealer, out| sealer.data(data, fin, out).unwrap()).await;
+    }
+
+    pub(crate) async fn reset(&mut self, code: ResetCode) {
+        self.send(|sealer, out| sealer.reset(code, out).unwrap()).await;
+    }
+}
+
+impl App {
+    pub(crate) async fn serve(&self, mut exchange: Exchange) {
+        let concurrent = self.concurrent.fetch_add(1, SeqCst) + 1;
+        self.most_concurrent.fetch_max(concurrent, SeqCst);
+        let line = exchange.line();
+        self.requests.lock().unwrap().push(line.clone());
+        let ending = match self.answer(&mut exchange, &line).await {
+            Ok(()) => Ending::Complete,
+            Err(ending) => ending,
+        };
+        self.endings.lock().unwrap().push(ending);
+        self.concurrent.fetch_sub(1, SeqCst);
+    }
+
+    async fn answer(&self, exchange: &mut Exchange, line: &str) -> Result<(), Ending> {
+        match line {
+            "GET /session" => {
+                let session = exchange.session.clone();
+                exchange.head(200, &[], false).await;
+                exchange.data(session.as_bytes(), true).await;
+            }
+            "GET /slow" => {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                exchange.head(204, &[], true).await;
+            }
+            "GET /never" => std::future::pending().await,
+            "GET /stalls" => {
+                exchange.head(200, &[], false).await;
+                exchange.data(b"half", false).await;
+                std::future::pending().await
+            }
+            "GET /dies" => {
+                exchange.head(200, &[("content-length", b"8")], false).await;
+                exchange.data(b"half", false).await;
+                exchange.reset(ResetCode::APP_FAILED).await;
+            }
+            "GET /endless" => {
+                exchange.head(200, &[], false).await;
+                while !exchange.out.is_closed() {
+                    exchange.data(&[0; 60_000], false).await;
+                }
+                return Err(Ending::Truncated);
+            }
+            "GET /trailers" => {
+                exchange.head(200, &[("set-cookie", b"a"), ("set-cookie", b"b")], false).await;
+                exchange.data(b"body", false).await;
+                let trailers = encode_trailers([("x-sum", &b"7"[..])].into_iter()).unwrap();
+                exchange.send(|sealer, out| sealer.trailers(&trailers, out).unwrap()).await;
+            }
+            "HEAD /" => exchange.head(200, &[("content-length", b"1000")], true).await,
+            "POST /ignored" => {
+                exchange.head(413, &[], false).await;
+                exchange.data(b"too much", true).await;
+            }
+            "POST /unread" => std::future::pending().await,
+            _ => self.echo(exchange).await?,
+        }
+        Ok(())
+    }
+
+    /// Sends the request body back while it arrives.
+    async fn echo(&self, exchange: &mut Exchange) -> Result<(), Ending> {
+        let length = exchange.head.content_length().map(|length| length.to_string());
+        let fields: &[_] = match &length {
+            Some(length) => &[("x-length", length.as_bytes())],
+            None => &[],
+        };
+        exchange.head(200, fields, false).await;
+        while let Some(data) = exchange.read().await? {
+            self.received.fetch_add(data.len(), SeqCst);
+            exchange.data(&data, false).await;
+        }
+        exchange.data(b"", true).await;
+        Ok(())
+    }
+}
