@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import os
 import signal
@@ -35,16 +36,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_proxy(path: Path, app_port: int, work: Path) -> Iterator[tuple[Outer, bytes]]:
+def running_proxy(path: Path, app_port: int, work: Path, more: dict[str, str]) -> Iterator[tuple[Outer, bytes]]:
     """Yields the outer client and the SHA-256 of the development root."""
-    port, root = free_port(), work / "root.pem"
+    port = free_port()
+    root = work / f"root-{port}.pem"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("STEVE_")},
         "STEVE_LISTEN_ADDR": f"127.0.0.1:{port}",
         "STEVE_APP_UPSTREAM": f"http://127.0.0.1:{app_port}",
+        **more,
     }
     command = [str(path), "serve", "--dangerous-dev-attester", "--dangerous-dev-root-out", str(root)]
-    with (work / "proxy.log").open("wb") as log:
+    with (work / "proxy.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         outer = Outer("127.0.0.1", port)
@@ -117,8 +120,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         try:
-            with running_proxy(arguments.proxy.resolve(), app.port, work) as (outer, root_sha256):
-                context = livecases.Context(outer, root_sha256, app)
+            start = functools.partial(running_proxy, arguments.proxy.resolve(), app.port, work)
+            with start({}) as (outer, root_sha256):
+                context = livecases.Context(outer, root_sha256, app, start)
                 for name, case in livecases.all_cases():
                     if arguments.only and arguments.only not in name:
                         continue

@@ -20,6 +20,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the app of this enclave.
     Serve(Box<Serve>),
+    /// Show the whole path on this machine: client, untrusted host, proxy and app.
+    #[cfg(feature = "demo")]
+    Demo {
+        /// Front this app instead of the demo's own.
+        #[arg(long, value_name = "URL")]
+        upstream: Option<String>,
+        /// End after the demonstration: exit code 0 if everything held.
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 #[derive(Debug, Args)]

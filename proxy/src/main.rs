@@ -1,16 +1,24 @@
 //! `steve-proxy`: the proxy that is baked into an enclave image.
 
 mod cli;
+#[cfg(feature = "demo")]
+mod demo;
 mod serve;
 
 use clap::Parser;
+use std::fmt::Display;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli::Cli { command } = cli::Cli::parse();
-    let result = match command {
-        cli::Command::Serve(args) => serve::run(&args),
-    };
+    match command {
+        cli::Command::Serve(args) => exit(serve::run(&args)),
+        #[cfg(feature = "demo")]
+        cli::Command::Demo { upstream, once } => exit(demo::run(upstream.as_deref(), once)),
+    }
+}
+
+fn exit(result: Result<(), impl Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -182,8 +182,8 @@ impl DevAuthority {
     }
 
     fn leaf_params(&self, now: u64) -> CertificateParams {
-        let mut params = params(&self.leaf_name, now, LEAF_LIFETIME);
-        params.key_identifier_method = KeyIdMethod::PreSpecified(self.leaf.identifier());
+        let not_before = slot(now, LEAF_LIFETIME);
+        let mut params = params(&self.leaf_name, &self.leaf, not_before, LEAF_LIFETIME);
         // As AWS's leaves: CA flag absent, keyUsage (digitalSignature, nonRepudiation) not critical.
         let mut constraints = CustomExtension::from_oid_content(&[2, 5, 29, 19], vec![0x30, 0]);
         constraints.set_criticality(true);
@@ -216,7 +216,7 @@ impl Ca {
     }
 
     fn params(&self, not_before: u64) -> CertificateParams {
-        let mut params = params_from(&self.name, not_before, self.lifetime);
+        let mut params = params(&self.name, &self.key, not_before, self.lifetime);
         params.is_ca = IsCa::Ca(match self.path_len {
             Some(path_len) => BasicConstraints::Constrained(path_len),
             None => BasicConstraints::Unconstrained,
@@ -226,16 +226,16 @@ impl Ca {
             KeyUsagePurpose::KeyCertSign,
             KeyUsagePurpose::CrlSign,
         ];
-        params.key_identifier_method = KeyIdMethod::PreSpecified(self.key.identifier());
         params
     }
 }
 
-fn params(name: &DistinguishedName, now: u64, lifetime: u64) -> CertificateParams {
-    params_from(name, slot(now, lifetime), lifetime)
-}
-
-fn params_from(name: &DistinguishedName, not_before: u64, lifetime: u64) -> CertificateParams {
+fn params(
+    name: &DistinguishedName,
+    key: &Key,
+    not_before: u64,
+    lifetime: u64,
+) -> CertificateParams {
     let time = |seconds: u64| {
         rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds.min(END_OF_TIME))
     };
@@ -243,8 +243,9 @@ fn params_from(name: &DistinguishedName, not_before: u64, lifetime: u64) -> Cert
     params.distinguished_name = name.clone();
     params.not_before = time(not_before);
     params.not_after = time(not_before.saturating_add(lifetime));
-    let serial = Sha256::digest(format!("{name:?} {not_before}"));
-    params.serial_number = Some(SerialNumber::from_slice(&serial[..16]));
+    let serial = Sha256::new().chain_update(&key.point).chain_update(not_before.to_be_bytes());
+    params.serial_number = Some(SerialNumber::from_slice(&serial.finalize()[..16]));
+    params.key_identifier_method = KeyIdMethod::PreSpecified(key.identifier());
     params
 }
 

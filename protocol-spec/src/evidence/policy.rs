@@ -64,12 +64,10 @@ impl Policy {
         if recorded == pin { Ok(PcrTrust::FirstUse) } else { Ok(recorded.compare(pcrs)?) }
     }
 
-    /// Compares only: `None` when this would be the first use of the origin.
-    pub(super) fn compare(
-        &self,
-        pcrs: &Pcrs,
-        origin: &str,
-    ) -> Result<Option<PcrTrust>, AppraisalError> {
+    /// Compares without recording anything: `None` when this would be the first use of the origin.
+    ///
+    /// `origin` matters to trust on first use only.
+    pub fn compare(&self, pcrs: &Pcrs, origin: &str) -> Result<Option<PcrTrust>, AppraisalError> {
         match &self.0 {
             Kind::Pinned(profiles) => Ok(Some(compare_profiles(profiles, pcrs)?)),
             Kind::FirstUse(store) => match store.load(origin)? {

@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,8 @@ class Context:
     outer: Outer
     root_sha256: bytes
     app: App
+    start_proxy: Callable[[dict[str, str]], AbstractContextManager[tuple[Outer, bytes]]]
+    """Starts one more proxy with these environment variables added."""
     _enclave: Appraised | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -66,9 +69,9 @@ def case(name: str, last: bool = False) -> Callable[[Case], Case]:
 
 
 def all_cases() -> list[tuple[str, Case]]:
-    from . import livenegative, livereplay  # register their cases
+    from . import liveapp, livelimits, livenegative, liveouter, livereplay  # register their cases
 
-    assert livenegative and livereplay
+    assert liveapp and livelimits and livenegative and liveouter and livereplay
     return _cases + _last
 
 
@@ -277,7 +280,7 @@ def statuses(ctx: Context) -> None:
     redirect = session.request(get("/redirect"))
     expect("302", 302, status_of(redirect))
     expect("location", [b"/echo"], field_of(redirect, b"location"))
-    for name in (b"steve-error", b"x-hop", b"connection"):
+    for name in (b"steve-error", b"steve_error", b"x-hop", b"connection"):
         expect(f"response field {name!r}", [], field_of(redirect, name))
 
 
@@ -285,27 +288,35 @@ def statuses(ctx: Context) -> None:
 def field_rules(ctx: Context) -> None:
     session = ctx.session()
     sent = [
-        (b"connection", b"x-drop, close"), (b"x-drop", b"1"), (b"keep-alive", b"timeout=5"), (b"te", b"gzip"),
+        (b"connection", b"x-drop, close, host, content-length"), (b"x-drop", b"1"), (b"keep-alive", b"timeout=5"),
+        (b"te", b"gzip"), (b"steve_session", b"forged"), (b"steve_other", b"1"), (b"content-length", b"2"),
         (b"proxy-connection", b"close"), (b"proxy-authorization", b"Basic AAAA"), (b"upgrade", b"h2c"),
         (b"steve-session", b"forged"), (b"steve-other", b"1"), (b"x-keep", b"\xc3\xa9"),
     ]  # fmt: skip
-    echo = echoed(session.request(get("/echo", fields=sent)))
-    for name in ("x-drop", "keep-alive", "te", "proxy-connection", "proxy-authorization", "upgrade", "steve-other"):
+    echo = echoed(session.request(get("/echo", b"POST", sent), b"ab"))
+    gone = ("x-drop", "keep-alive", "te", "proxy-connection", "proxy-authorization", "upgrade")
+    for name in (*gone, "steve-other", "steve_other", "steve_session"):
         expect(name, [], app_values(echo, name))
+    expect("body", b"ab".hex(), echo["body"])
+    expect("host", [AUTHORITY.decode()], app_values(echo, "host"))
     expect("steve-session", [binding(session)], app_values(echo, "steve-session"))
     expect("x-keep", [b"\xc3\xa9".decode("latin-1")], app_values(echo, "x-keep"))
 
 
-@case("request trailers: no steve- field, and the session binding stays right")
+@case("request trailers: no hop-by-hop and no steve- field, and the session binding stays right")
 def request_trailers(ctx: Context) -> None:
     session = ctx.session()
-    stream_id = session.next_id()
-    trailers = [(b"x-checksum", b"1"), (b"steve-session", b"forged")]
-    parts = seal_message(session.sealer(stream_id), get("/echo", b"POST"), b"hello", trailers)
-    echo = echoed(session.exchange(stream_id, [session.open_stream(stream_id), *parts]))
-    expect("body", b"hello".hex(), echo["body"])
-    expect("trailers", [], [t for t in echo["trailers"] if t != ["x-checksum", "1"]])
-    expect("steve-session", [binding(session)], app_values(echo, "steve-session"))
+    trailers = [(b"x-checksum", b"1"), (b"steve-session", b"forged"), (b"steve_session", b"forged"), (b"x-hop", b"1")]
+    names = b", ".join(name for name, _ in trailers)
+    for announced in ([(b"trailer", names)], []):
+        stream_id = session.next_id()
+        head = get("/echo", b"POST", [(b"connection", b"x-hop"), *announced])
+        parts = seal_message(session.sealer(stream_id), head, b"hello", trailers)
+        echo = echoed(session.exchange(stream_id, [session.open_stream(stream_id), *parts]))
+        expect("body", b"hello".hex(), echo["body"])
+        if announced or echo["trailers"]:  # HTTP lets an intermediary drop trailers (RFC 9112, Section 7.1.2)
+            expect("trailers", [["x-checksum", "1"]], echo["trailers"])
+        expect("steve-session", [binding(session)], app_values(echo, "steve-session") + app_values(echo, "steve_session"))
 
 
 @case("nothing of the outer request reaches the app")

@@ -11,9 +11,9 @@ from dataclasses import replace
 from . import client, handshake
 from .client import BASE, STREAM, OuterError, OuterResponse
 from .codec import Reader, uint
-from .frames import DATA, HEAD
+from .frames import DATA, HEAD, RESET
 from .handshake import HandshakeError
-from .heads import RequestHead
+from .heads import RequestHead, encode_fields
 from .livecases import (
     Context,
     case,
@@ -27,7 +27,7 @@ from .livecases import (
 )
 from .stream import ResetError
 
-APP_FAILED, PROTOCOL_ERROR, TRUNCATED = 0x0201, 0x0203, 0x0205
+APP_FAILED, CANCELLED, PROTOCOL_ERROR, TRUNCATED = 0x0201, 0x0202, 0x0203, 0x0205
 
 
 def expect_refused(answer: OuterResponse, status: int = 422, code: str | None = "unrecognized") -> None:
@@ -89,16 +89,14 @@ def illegal_sequences(ctx: Context) -> None:
         [(1, head), (3, b"\x00")],
         [(1, head), (0x84, b"\x02\x02")],
         [(1, head), (5, b""), (0x82, b"")],
-        [(1, head), (0x82, b""), (0x82, b"")],
+        [(1, head), (2, b"x"), (0x83, encode_fields([(b"host", b"a")]))],
+        [(1, head), (0x82, b"x"), (0x82, b"x")],
     ):
         stream_id = session.next_id()
         sealer = session.sealer(stream_id)
         parts = [session.open_stream(stream_id), *(sealer.seal(t, c) for t, c in frames)]
-        if frames[-1] == frames[-2]:  # after FIN the request has been handed over; the answer may come
-            try:
-                expect_in("status", (200, 400), status_of(session.exchange(stream_id, parts)))
-            except ResetError as error:
-                expect("code", PROTOCOL_ERROR, error.code)
+        if frames[-1] == frames[-2]:  # what follows FIN is not acted on
+            expect("body length", 1, echoed(session.exchange(stream_id, parts))["length"])
         else:
             expect_reset(lambda: session.exchange(stream_id, parts), PROTOCOL_ERROR)
 
@@ -181,22 +179,38 @@ def bad_lengths(ctx: Context) -> None:
     echoed(session.exchange(1, session.sealed(1, get(path))))
 
 
-@case("truncated request: never complete at the app, answered with RESET")
+@case("truncated request: RESET, and never complete at the app unless all of a declared length had come")
 def truncated(ctx: Context) -> None:
     session = ctx.session()
-    for what, method, fields, body in (
-        ("no content-length", b"POST", [], bytes(1000)),
-        ("whole body of a declared length, but no FIN", b"POST", [(b"content-length", b"1000")], bytes(1000)),
-        ("part of a declared length", b"POST", [(b"content-length", b"1000")], bytes(500)),
-        ("HEAD without FIN", b"GET", [], b""),
+    for what, method, fields, body, may_complete in (
+        ("no content-length", b"POST", [], bytes(1000), False),
+        ("whole body of a declared length, but no FIN", b"POST", [(b"content-length", b"1000")], bytes(1000), True),
+        ("part of a declared length", b"POST", [(b"content-length", b"1000")], bytes(500), False),
+        ("HEAD without FIN", b"GET", [], b"", False),
     ):
         path, stream_id = fresh_path(), session.next_id()
         sealer = session.sealer(stream_id)
         parts = [session.open_stream(stream_id), sealer.seal(HEAD, get(path, method, fields).encode())]
         if body:
             parts.append(sealer.seal(DATA, body))
-        expect_reset(lambda: session.exchange(stream_id, parts), TRUNCATED, PROTOCOL_ERROR)
-        expect(f"complete requests ({what})", 0, ctx.app.completed(path))
+        try:
+            expect_reset(lambda: session.exchange(stream_id, parts), TRUNCATED, PROTOCOL_ERROR)
+        except AssertionError:
+            # The app's answer to a whole request may have been complete before the proxy saw that FIN is missing.
+            if not may_complete or not ctx.app.completed(path):
+                raise
+        expect_in(f"complete requests ({what})", (0, 1) if may_complete else (0,), ctx.app.completed(path))
+
+
+@case("request with RESET at its end: never complete at the app")
+def client_reset(ctx: Context) -> None:
+    session, path = ctx.session(), fresh_path()
+    for body in ([], [(DATA, bytes(1000))]):
+        stream_id = session.next_id()
+        sealer = session.sealer(stream_id)
+        frames = [(HEAD, get(path, b"POST").encode()), *body, (RESET, uint(CANCELLED, 2))]
+        expect_reset(lambda: session.exchange(stream_id, [session.open_stream(stream_id), *(sealer.seal(t, c) for t, c in frames)]))
+    expect("complete requests", 0, ctx.app.completed(path))
 
 
 @case("outer connection lost in the middle of a request: never complete at the app")
@@ -232,13 +246,14 @@ def wrong_length(ctx: Context) -> None:
         expect("complete requests", 0, ctx.app.completed(path))
 
 
-@case("malformed heads: 400 or RESET protocol-error, not dispatched")
+@case("malformed heads: 400 malformed_request in the channel, not dispatched")
 def malformed_heads(ctx: Context) -> None:
     session = ctx.session()
     good = get("/echo/malformed")
     bad: list[RequestHead] = [
         replace(good, method=b"GE T"), replace(good, scheme=b"ftp"), replace(good, authority=b""),
-        replace(good, authority=b"user@host"), replace(good, path=b"echo"), replace(good, path=b"/echo/malformed#x"),
+        replace(good, authority=b"user@host"), replace(good, authority=b"a%20b"), replace(good, authority=b"[v1.a]"),
+        replace(good, authority=b"[::1%251]"), replace(good, authority=b"[::1"), replace(good, authority=b"a:65536"), replace(good, path=b"echo"), replace(good, path=b"/echo/malformed#x"),
         replace(good, path=b"/echo malformed"), replace(good, path=b"*"), replace(good, path=b"/echo/malformed\r\nx: y"),
         replace(good, fields=[(b"Upper", b"x")]), replace(good, fields=[(b"", b"x")]),
         replace(good, fields=[(b"x", b"a\r\nb: c")]), replace(good, fields=[(b"x", b" a")]),
@@ -248,13 +263,10 @@ def malformed_heads(ctx: Context) -> None:
     ]  # fmt: skip
     before = len(ctx.app.seen)
     for head in bad:
-        try:
-            message = session.request(head)
-        except ResetError as error:
-            expect(f"code for {head}", PROTOCOL_ERROR, error.code)
-        else:
-            expect(f"status for {head}", 400, status_of(message))
-            expect("steve-error", [b"malformed_request"], field_of(message, b"steve-error"))
+        message = session.request(head)
+        expect(f"status for {head}", 400, status_of(message))
+        expect("steve-error", [b"malformed_request"], field_of(message, b"steve-error"))
+        expect("body", {"error": "malformed_request"}, json.loads(message.body))
     expect("requests at the app", 0, len(ctx.app.seen) - before)
 
 

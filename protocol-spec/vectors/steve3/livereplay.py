@@ -6,7 +6,7 @@ from . import handshake
 from .client import OuterResponse, Session
 from .codec import Reader
 from .frames import Sealer
-from .livecases import Context, case, echoed, expect, fresh_path, get, in_parallel
+from .livecases import Context, case, echoed, expect, expect_in, fresh_path, get, in_parallel
 from .livenegative import expect_refused, flipped
 from .stream import Receiver, seal_message
 
@@ -42,7 +42,8 @@ def race(ctx: Context) -> None:
 
 
 def early_hello(ctx: Context, suite: int, path: str) -> tuple[handshake.Client, bytes]:
-    c = handshake.Client(ctx.enclave.key_config.entry(suite), ctx.enclave.key_config_hash, handshake.EARLY_OFFERED)
+    enclave = ctx.enclave
+    c = handshake.Client(enclave.key_config.entry(suite), enclave.key_config_hash, handshake.EARLY_OFFERED)
     frames = seal_message(Sealer(c.secrets.early, 0), get(path))
     return c, c.hello.encode() + b"".join(frames)
 
@@ -71,7 +72,7 @@ def early_data(ctx: Context) -> None:
             echoed(session.request(get("/echo")))
 
 
-@case("early data that does not authenticate: never dispatched")
+@case("early data that does not authenticate: never dispatched, and nothing is recorded")
 def early_tampered(ctx: Context) -> None:
     path = fresh_path()
     c, body = early_hello(ctx, 0x0002, path)
@@ -83,6 +84,25 @@ def early_tampered(ctx: Context) -> None:
     else:
         expect_refused(answer)
     expect("requests at the app", 0, ctx.app.count(path))
+    if answer.status == 200:
+        return  # this proxy accepts no early data
+    r = Reader(ctx.outer.post_stream(body).body)
+    server, _ = c.finish(r)
+    expect("early_data afterwards", handshake.EARLY_ACCEPTED, server.early_data)
+    expect("requests at the app", 1, ctx.app.count(path))
+
+
+@case("early data offered, no frame in the body: not accepted")
+def early_nothing(ctx: Context) -> None:
+    c, body = early_hello(ctx, 0x0003, "/echo")
+    answer = ctx.outer.post_stream(c.hello.encode())
+    if answer.status == 200:
+        r = Reader(answer.body)
+        server, _ = c.finish(r)
+        r.end()
+        expect("early_data", handshake.EARLY_REJECTED, server.early_data)
+    else:
+        expect_in("outer status", (400, 422), answer.status)
 
 
 @case("the same early request ten times at once: executed at most once")

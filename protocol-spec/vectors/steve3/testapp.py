@@ -166,8 +166,9 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "repeated":
             self._plain(b"HTTP/1.1 200 OK\nset-cookie: b=1\nx: 1\nset-cookie: a=2\nx: 2\ncontent-length: 0\n")
         elif kind == "trailers":
-            head = b"HTTP/1.1 200 OK\ntransfer-encoding: chunked\ntrailer: x-sum, steve-error, steve_error\n"
-            self._plain(head, b"4\r\nbody\r\n0\r\nx-sum: 1\r\nsteve-error: forged\r\nsteve_error: forged\r\n\r\n")
+            announced = b"trailer: x-sum, steve-error, steve_error, x-hop\n" if argument else b""
+            head = b"HTTP/1.1 200 OK\ntransfer-encoding: chunked\nconnection: x-hop\n"
+            self._plain(head + announced, b"4\r\nbody\r\n0\r\nx-sum: 1\r\nsteve-error: forged\r\nsteve_error: forged\r\nx-hop: 1\r\n\r\n")
         elif kind == "gzip":
             self._plain(b"HTTP/1.1 200 OK\ncontent-encoding: gzip\ncontent-length: %d\n" % len(GZIPPED), GZIPPED)
         elif kind == "hints":

@@ -32,7 +32,7 @@ impl Session {
     }
 
     /// A stream that somebody claims to open.
-    pub(crate) fn pending_stream(&self, stream_id: u64) -> PendingStream {
+    pub(crate) fn pending_stream(&self, stream_id: u64) -> Box<PendingStream> {
         self.protocol.pending_stream(stream_id)
     }
 

@@ -11,7 +11,7 @@ use steve_sdk::{ChannelError, Error, HandshakeError, InvalidRequest, Receipt, Re
 async fn an_exchange_and_its_receipt() {
     let (proxy, client) = pair().await;
     let body = r#"{"q":"hello"}"#;
-    let response = client.post("/v1/chat?a=b").json(serde_json::json!({"q": "hello"})).send();
+    let response = client.post("/v1/chat?a=b").json(&serde_json::json!({"q": "hello"})).send();
     let response = response.await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["x-length"], body.len().to_string());
@@ -62,8 +62,10 @@ async fn row_6_a_response_cut_anywhere_never_ends_cleanly() {
                 }
                 Err(error) => {
                     let cut = matches!(error, Error::Channel(ChannelError::Truncated));
-                    assert!(cut && error.is_channel(), "{fate:?}: {error}");
-                    assert_eq!(complete, 0, "{fate:?}: a longer part is less than a shorter one");
+                    let broken = matches!(fate, Fate::BreakAt(_)) && error.is_transport();
+                    assert!(cut || broken, "{fate:?}: {error}");
+                    // A break can swallow what was sent before it.
+                    assert!(broken || complete == 0, "{fate:?}: all was there");
                 }
             }
         }

@@ -144,7 +144,8 @@ async fn trust_on_first_use_accepts_no_second_image() {
     assert!(matches!(enclave.trust(), Some(PcrTrust::KnownSince { .. })));
 
     let honest = dev::pcrs();
-    let value = |register| if register == 0 { Pcr::from([9; 48]) } else { *honest.get(register).unwrap() };
+    let value =
+        |register| if register == 0 { Pcr::from([9; 48]) } else { *honest.get(register).unwrap() };
     let pcrs: Pcrs = (0..16).map(|register| (register, value(register))).collect();
     proxy.enclave.testimony.lock().unwrap().pcrs = pcrs;
     refused(&client(), Check::Policy).await;

@@ -98,7 +98,9 @@ async fn what_is_no_steve_service_is_recognised() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut tcp, _)) = listener.accept().await {
-            use tokio::io::AsyncWriteExt;
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let mut request = [0; 1024];
+            let _ = tcp.read(&mut request).await.unwrap();
             let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 3\r\n\r\nabc";
             tcp.write_all(answer).await.unwrap();
         }
@@ -107,6 +109,19 @@ async fn what_is_no_steve_service_is_recognised() {
     let error = client.verify().await.unwrap_err();
     assert!(error.to_string().contains("HTTP 404"), "{error}");
     assert!(error.to_string().contains("is the URL that of a STEVE service?"), "{error}");
+}
+
+#[tokio::test]
+async fn connections_that_were_closed_meanwhile_are_replaced() {
+    for proxy in both().await {
+        let client = client_of(&proxy);
+        for _ in 0..5 {
+            exchange(&client, "POST", "/", "body").await.unwrap();
+            proxy.cut_connections();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(proxy.connections.load(SeqCst), 5);
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ use steve_protocol::stream::ResetCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
 
@@ -59,6 +60,7 @@ pub(crate) struct Proxy {
     /// Everything the host sees: heads and bodies of outer requests and responses.
     pub(crate) seen: Mutex<Vec<u8>>,
     pub(crate) connections: AtomicUsize,
+    running: Mutex<Vec<AbortHandle>>,
     recorded: Mutex<Option<Vec<Bytes>>>,
 }
 
@@ -76,6 +78,7 @@ impl Proxy {
             forged_hellos: Mutex::default(),
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
+            running: Mutex::default(),
             recorded: Mutex::default(),
         });
         tokio::spawn(proxy.clone().accept(listener, tls));
@@ -86,10 +89,17 @@ impl Proxy {
         self.fates.lock().unwrap().extend(fates);
     }
 
+    pub(crate) fn cut_connections(&self) {
+        for connection in self.running.lock().unwrap().drain(..) {
+            connection.abort();
+        }
+    }
+
     async fn accept(self: Arc<Self>, listener: TcpListener, tls: Acceptor) {
         while let Ok((tcp, _)) = listener.accept().await {
             self.connections.fetch_add(1, SeqCst);
-            tokio::spawn(self.clone().connection(tcp, tls.clone()));
+            let connection = tokio::spawn(self.clone().connection(tcp, tls.clone()));
+            self.running.lock().unwrap().push(connection.abort_handle());
         }
     }
 
@@ -127,7 +137,7 @@ impl Proxy {
                 let challenge = request.into_body().collect().await.unwrap().to_bytes();
                 Ok(whole(200, self.enclave.evidence(&challenge)))
             }
-            "/.well-known/steve/v3/stream" => self.stream(request.into_body()).await,
+            "/.well-known/steve/v3/stream" => self.clone().stream(request.into_body()).await,
             _ => Err(StatusCode::NOT_FOUND),
         };
         let answer = answer.unwrap_or_else(|status| error(status.as_u16()));
@@ -198,7 +208,11 @@ impl Proxy {
     }
 
     /// Passes the answer on, or what the host makes of it.
-    async fn forward(self: Arc<Self>, mut sealed: mpsc::Receiver<Bytes>, fate: Option<Fate>) -> Answer {
+    async fn forward(
+        self: Arc<Self>,
+        mut sealed: mpsc::Receiver<Bytes>,
+        fate: Option<Fate>,
+    ) -> Answer {
         let Some(fate) = fate else {
             let chunks = unfold((self, sealed), |(proxy, mut sealed)| async move {
                 let chunk = sealed.recv().await?;

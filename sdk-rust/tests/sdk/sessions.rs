@@ -74,7 +74,10 @@ async fn sessions_are_renewed_before_their_lifetime_and_idle_time_end() {
     let second = Duration::from_secs(1);
     for (parameters, busy) in [
         (steve_protocol::handshake::SessionParameters { lifetime: second, ..PARAMETERS }, true),
-        (steve_protocol::handshake::SessionParameters { idle_timeout: second, ..PARAMETERS }, false),
+        (
+            steve_protocol::handshake::SessionParameters { idle_timeout: second, ..PARAMETERS },
+            false,
+        ),
     ] {
         let proxy = Proxy::start(None).await;
         *proxy.enclave.parameters.lock().unwrap() = parameters;
