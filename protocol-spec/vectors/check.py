@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from steve3 import workedexample
 from steve3.sessionvectors import check_exchange, check_handshake
 from steve3.vectors import (
     Mismatch,
@@ -69,6 +70,16 @@ def check_file(path: Path, check: Callable[[Vector], None]) -> tuple[int, int]:
     return len(vectors) - failed, failed
 
 
+def check_readme(directory: Path) -> bool:
+    try:
+        good = workedexample.check(directory)
+    except Exception as error:
+        print(f"README.md: {type(error).__name__}: {error}")
+        return False
+    print("README.md: the worked example " + ("agrees" if good else "differs: run `python -m steve3.workedexample`"))
+    return good
+
+
 def remark(data: object) -> str:
     if isinstance(data, dict):
         for name in ("name", "description", "comment", "note", "reason"):
@@ -85,6 +96,9 @@ def main() -> int:
     for name, check in CHECKS.items():
         good, bad = check_file(directory / name, check)
         passed, failed = passed + good, failed + bad
+    if not failed and (directory / "README.md").exists():
+        good = check_readme(directory)
+        passed, failed = passed + good, failed + (not good)
     for path in sorted(directory.glob("*.json")):
         if path.name not in CHECKS:
             print(f"{path.name}: not a file this program knows")

@@ -6,7 +6,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A body that breaks off. hyper closes the connection (or resets the HTTP/2 stream) then, so that
@@ -14,12 +14,6 @@ use tokio::sync::OwnedSemaphorePermit;
 #[derive(Debug, thiserror::Error)]
 #[error("the message breaks off")]
 pub(crate) struct BrokenOff;
-
-impl From<hyper::Error> for BrokenOff {
-    fn from(_: hyper::Error) -> Self {
-        Self
-    }
-}
 
 /// Body of an outer response.
 pub(crate) enum OuterBody {
@@ -43,7 +37,7 @@ impl Body for OuterBody {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stream(outbound) => outbound.poll_frame(cx),
-            Self::Plain { body, .. } => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Plain { body, .. } => poll_data(body, cx),
         }
     }
 
@@ -61,6 +55,21 @@ impl Body for OuterBody {
             Self::Stream(_) => SizeHint::default(),
             Self::Plain { body, .. } => body.size_hint(),
         }
+    }
+}
+
+/// The bytes of a plaintext body. Its trailers end here: they might hold fields that must not pass.
+fn poll_data(
+    body: &mut Incoming,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    loop {
+        return Poll::Ready(match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            Some(Ok(frame)) if frame.is_trailers() => continue,
+            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Err(_)) => Some(Err(BrokenOff)),
+            None => None,
+        });
     }
 }
 
@@ -85,7 +94,7 @@ impl Body for AppBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Stream(inbound) => inbound.poll_for_app(cx),
-            Self::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Plain(body) => poll_data(body, cx),
         }
     }
 

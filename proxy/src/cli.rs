@@ -1,5 +1,6 @@
 //! The command line and its environment variables.
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,6 +65,7 @@ pub(crate) struct Serve {
         long,
         env = "STEVE_ALLOW_PLAINTEXT_FALLBACK",
         num_args = 0..=1,
+        value_parser = BoolishValueParser::new(),
         default_value_t = false,
         default_missing_value = "true",
         value_name = "BOOL"
@@ -82,7 +84,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", env = "STEVE_KEY_ROTATION", default_value_t = 3600)]
     key_rotation: u32,
 
-    /// Format of the log on stderr. RUST_LOG chooses what is in it.
+    /// Format of the log on stderr.
     #[arg(long, value_name = "FORMAT", env = "STEVE_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
 

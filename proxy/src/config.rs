@@ -61,6 +61,11 @@ pub(crate) struct Checked {
 }
 
 impl Config {
+    /// Errors if [`start`](crate::start) would refuse these settings, before anything else is tried.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.clone().check().map(drop)
+    }
+
     pub(crate) fn check(self) -> Result<Checked, ConfigError> {
         let upstream = parse_upstream(&self.upstream)?;
         let mut suites = self.suites.clone();

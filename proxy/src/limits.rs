@@ -45,6 +45,8 @@ pub struct Limits {
     pub header_read_timeout: Duration,
     /// A new outer connection must have sent a whole request head by then.
     pub first_request_timeout: Duration,
+    /// An outer connection is closed when its peer takes nothing of an answer for so long.
+    pub write_timeout: Duration,
     /// Longest time to connect to the app.
     pub app_connect_timeout: Duration,
     /// Longest wait for the app's response head after the last progress of the request, and longest
@@ -88,6 +90,7 @@ impl Default for Limits {
             first_frame_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(150),
             first_request_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(300),
             app_connect_timeout: Duration::from_secs(5),
             app_response_timeout: Duration::from_secs(300),
             app_idle_timeout: Duration::from_millis(1500),

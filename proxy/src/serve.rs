@@ -6,7 +6,7 @@ use std::path::Path;
 use steve_proxy::attester::{AttestError, Attester, NSM_DEVICE, Nsm};
 use steve_proxy::{ConfigError, StartError};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
 
 /// Why the command fails. One sentence each.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,7 @@ const DEVELOPMENT_HINT: &str = "";
 pub(crate) fn run(args: &Serve) -> Result<(), ServeError> {
     init_log(args.log_format);
     let config = args.config()?;
+    config.validate()?;
     let attester = attester(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -63,11 +64,9 @@ pub(crate) fn run(args: &Serve) -> Result<(), ServeError> {
     })
 }
 
+/// The level is fixed: what the HTTP libraries log below it may hold parts of requests.
 fn init_log(format: LogFormat) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-        .from_env_lossy();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt().with_max_level(Level::INFO).with_writer(io::stderr);
     match format {
         LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
         LogFormat::Json => log.json().init(),

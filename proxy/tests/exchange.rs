@@ -1,5 +1,6 @@
 //! What has to work: exchanges through the proxy, over real sockets.
 #![cfg(feature = "dangerous-dev-attester")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 
@@ -71,20 +72,21 @@ async fn content_length_is_kept_and_bodies_without_one_are_chunked() {
 async fn trailers_pass_both_ways() {
     let address = app::serve(|request| async {
         let collected = request.into_body().collect().await.unwrap();
-        let trailers = collected.trailers().cloned().unwrap_or_default();
+        let mut trailers = collected.trailers().cloned().unwrap_or_default();
+        assert_eq!(trailers.len(), 1);
+        trailers.insert("x-hop", http::HeaderValue::from_static("9"));
         let frames = [Ok(Frame::data(Bytes::from("body"))), Ok(Frame::trailers(trailers))];
         let body = StreamBody::new(futures_util::stream::iter(frames));
-        Response::builder()
-            .header("trailer", "x-sum")
-            .body(BodyExt::boxed_unsync(body))
-            .unwrap()
+        Response::builder().header("trailer", "x-sum").body(BodyExt::boxed_unsync(body)).unwrap()
     });
     let proxy = Fixture::start(address.await).await;
     let session = proxy.connect(Suite::X25519Aes256Gcm).await;
     let call = Call::post("/", "abc")
         .field("te", "trailers")
-        .field("trailer", "x-sum, steve-session")
+        .field("trailer", "x-sum, x-hop, steve-session")
+        .field("connection", "x-hop")
         .trailer("x-sum", "7")
+        .trailer("x-hop", "8")
         .trailer("steve-session", "forged");
     let answer = call.send(proxy.address, &session).await.unwrap();
     assert_eq!(answer.trailers, [("x-sum".to_owned(), "7".to_owned())]);
@@ -244,7 +246,10 @@ async fn unchallenged_evidence_and_health() {
     let manifest = b"image v7".to_vec();
     let proxy = Fixture::with(app::nowhere().await, |c| c.manifest = manifest.clone()).await;
     let answer = outer::call(proxy.address, "GET", common::EVIDENCE, "").await;
-    assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "public, max-age=60"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("cache-control")),
+        (200, "public, max-age=60")
+    );
     let evidence = Evidence::decode(&answer.body).unwrap();
     assert_eq!((evidence.tree_size, evidence.manifest), (0, &manifest[..]));
     let effective: serde_json::Value = serde_json::from_slice(evidence.configuration).unwrap();

@@ -31,6 +31,8 @@ enum State {
 struct IdleTimer {
     sleep: Pin<Box<Sleep>>,
     timeout: Duration,
+    /// The caller waits; time in which it asks for nothing does not count.
+    waiting: bool,
 }
 
 impl Body {
@@ -44,8 +46,10 @@ impl Body {
         idle_timeout: Option<Duration>,
         remaining: Option<u64>,
     ) -> Self {
-        let idle = idle_timeout
-            .map(|timeout| IdleTimer { sleep: Box::pin(tokio::time::sleep(timeout)), timeout });
+        let idle = idle_timeout.map(|timeout| {
+            let sleep = Box::pin(tokio::time::sleep(timeout));
+            IdleTimer { sleep, timeout, waiting: false }
+        });
         Self { state: State::Open(Box::new(incoming), idle), remaining }
     }
 
@@ -78,7 +82,7 @@ impl Body {
 }
 
 impl IdleTimer {
-    /// Polls with a time limit that begins anew whenever there was something to read.
+    /// Adds a time limit that begins anew whenever there was something to read.
     fn poll<T>(
         timer: &mut Option<Self>,
         cx: &mut Context<'_>,
@@ -86,8 +90,12 @@ impl IdleTimer {
     ) -> Poll<Result<T, Error>> {
         let Some(timer) = timer else { return polled };
         if polled.is_ready() {
-            timer.sleep.as_mut().reset(Instant::now() + timer.timeout);
+            timer.waiting = false;
             return polled;
+        }
+        if !timer.waiting {
+            timer.waiting = true;
+            timer.sleep.as_mut().reset(Instant::now() + timer.timeout);
         }
         ready!(timer.sleep.as_mut().poll(cx));
         let (stage, after) = (Stage::ResponseBody, timer.timeout);

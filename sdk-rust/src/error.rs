@@ -208,13 +208,19 @@ impl Error {
 
     /// True when the network, the outer TLS or an outer HTTP answer failed, or time ran out.
     pub fn is_transport(&self) -> bool {
-        matches!(self, Self::Transport { .. } | Self::Outer { .. } | Self::Timeout { .. })
+        matches!(
+            self,
+            Self::Transport { .. }
+                | Self::Outer { .. }
+                | Self::NotSteve { .. }
+                | Self::Timeout { .. }
+        )
     }
 
     /// True when the handshake or the encrypted channel failed: cut, changed or reset.
     pub fn is_channel(&self) -> bool {
         match self {
-            Self::Channel(_) | Self::NotSteve { .. } => true,
+            Self::Channel(_) => true,
             Self::Handshake(error) => *error != HandshakeError::NoCommonSuite,
             _ => false,
         }

@@ -38,7 +38,7 @@ def nothing_added(ctx: Context) -> None:
         expect("order of repeated fields", ["1", "2"], [value for name, value in fields if name == "x-one"])
 
 
-@case("requests with 200 field lines, with HEAD and empty DATA, with content-length 0, OPTIONS *")
+@case("requests with 200 field lines, with HEAD and empty DATA, with content-length 0, with host and te, OPTIONS *")
 def request_forms(ctx: Context) -> None:
     session = ctx.session(0x0003)
     many = [(f"x-{i}".encode(), str(i).encode()) for i in range(200)]
@@ -50,6 +50,9 @@ def request_forms(ctx: Context) -> None:
     expect("length", 0, echoed(session.exchange(stream_id, parts))["length"])
     echo = echoed(session.request(get("/echo", b"POST", [(b"content-length", b"0")])))
     expect("content-length 0", ["0"], app_values(echo, "content-length"))
+    echo = echoed(session.request(get("/echo", fields=[(b"host", AUTHORITY), (b"te", b"trailers")])))
+    expect("host", [AUTHORITY.decode()], app_values(echo, "host"))
+    expect("te", ["trailers"], app_values(echo, "te"))
     status_of(session.request(get("*", b"OPTIONS")))
     expect("path of OPTIONS *", 1, ctx.app.count("*"))
 
@@ -81,14 +84,18 @@ def responses(ctx: Context) -> None:
         message = special(ctx, kind)
         expect(f"body and {kind}", (b"body", [(b"x-sum", b"1")]), (bytes(message.body), message.trailers))
     length = field_of(special(ctx, "status/200"), b"content-length")
-    expect("content-length of GET and HEAD", ([b"4"], [b"4"]), (length, field_of(special(ctx, "fields/0", b"HEAD"), b"content-length")))
+    expect(
+        "content-length of GET and HEAD", ([b"4"], [b"4"]), (length, field_of(special(ctx, "fields/0", b"HEAD"), b"content-length"))
+    )
 
 
-@case("response of 200 field lines passes; one that cannot be encoded: 502 app_malformed_response")
+@case("response of 200 field lines or 60000 bytes passes; one that cannot be encoded: 502 app_malformed_response")
 def malformed_responses(ctx: Context) -> None:
     message = special(ctx, "fields/200")
     expect("status", 200, status_of(message))
     expect("last field", [b"199"], field_of(message, b"x-199"))
-    for kind in ("status/101", "status/600", "status/999", "fields/300", "garbage"):
+    # The limit that the proxy announces is one for requests (Section 14).
+    expect("length of a large field", 60000, len(field_of(special(ctx, "large/60000"), b"x")[0]))
+    for kind in ("status/101", "status/600", "status/999", "fields/300", "large/65536", "garbage"):
         expected = (502, [b"app_malformed_response"], {"error": "app_malformed_response"})
         expect(kind, expected, error_of(special(ctx, kind)))

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from contextlib import suppress
 
 from .client import STREAM, STREAM_TYPE, Session
-from .livecases import Context, case, echoed, expect, get
+from .livecases import Context, case, echoed, expect, get, in_parallel
 from .livenegative import expect_reset
 from .stream import ResetError
 
 REFUSED = 0x0101
+
+
+def start_stream(connection: http.client.HTTPConnection, data: bytes) -> None:
+    connection.putrequest("POST", STREAM)
+    connection.putheader("Content-Type", STREAM_TYPE)
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    connection.send(b"%x\r\n%s\r\n" % (len(data), data))
 
 
 def hold_open(session: Session) -> http.client.HTTPConnection:
@@ -19,11 +28,7 @@ def hold_open(session: Session) -> http.client.HTTPConnection:
     stream_id = session.next_id()
     body = session.open_stream(stream_id) + session.sealer(stream_id).seal(1, get("/echo", b"POST").encode())
     connection = http.client.HTTPConnection(session.outer.host, session.outer.port, timeout=session.outer.timeout)
-    connection.putrequest("POST", STREAM)
-    connection.putheader("Content-Type", STREAM_TYPE)
-    connection.putheader("Transfer-Encoding", "chunked")
-    connection.endheaders()
-    connection.send(b"%x\r\n%s\r\n" % (len(body), body))
+    start_stream(connection, body)
     return connection
 
 
@@ -62,3 +67,24 @@ def too_many(ctx: Context) -> None:
 def announced(ctx: Context) -> None:
     sessions = [ctx.session(suite) for suite in (0x0001, 0x0002, 0x0003, 0x0004)]  # limits are checked by the client
     expect("session ids", len(sessions), len({s.server.session_id for s in sessions}))
+
+
+@case("a beginning that never ends: 408 outside the channel")
+def too_slow(ctx: Context) -> None:
+    session = ctx.session(0x0003)
+    stream_id = session.next_id()
+    first = session.open_stream(stream_id) + session.sealer(stream_id).seal(1, get("/echo").encode())
+
+    def begin(data: bytes) -> None:
+        connection = http.client.HTTPConnection(session.outer.host, session.outer.port, timeout=60)
+        try:
+            start_stream(connection, data)
+            response = connection.getresponse()
+            expect("status", 408, response.status)
+            expect("body", {"error": "timeout"}, json.loads(response.read()))
+        finally:
+            connection.close()
+
+    beginnings = (b"\x01\x00\x03", first[:20], first[:-1])
+    in_parallel(len(beginnings), lambda i: begin(beginnings[i]))
+    echoed(session.exchange(stream_id, session.sealed(stream_id, get("/echo"))))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
+import subprocess
 from dataclasses import replace
 
 from . import client, evidence, handshake
 from .client import BASE, EVIDENCE, STREAM, OuterResponse
+from .codec import Reader
 from .document import parse_document, parse_sign1
 from .livecases import Context, app_values, case, echoed, expect, expect_in, fresh_path, get
 from .livenegative import expect_refused, flipped
+from .stream import Receiver
 
 VARYING = {"date", "connection", "content-length", "transfer-encoding"}
 ORIGIN = "https://app.example"
@@ -46,7 +50,13 @@ def evidence_fields(ctx: Context) -> None:
 def constant_answers(ctx: Context) -> None:
     session = ctx.session(0x0003)
     answers = []
-    for path, method in (("/echo", b"GET"), ("/missing", b"GET"), ("/redirect", b"GET"), ("/", b"CONNECT"), ("/special/garbage", b"GET")):
+    for path, method in (
+        ("/echo", b"GET"),
+        ("/missing", b"GET"),
+        ("/redirect", b"GET"),
+        ("/", b"CONNECT"),
+        ("/special/garbage", b"GET"),
+    ):
         stream_id = session.next_id()
         answers.append(ctx.outer.post_stream(b"".join(session.sealed(stream_id, get(path, method)))))
     expect("statuses", [200] * len(answers), [a.status for a in answers])
@@ -104,7 +114,12 @@ def cors(ctx: Context) -> None:
             answer = ctx.outer.call(method, path, bytes(32), {"Origin": ORIGIN, **fields})
             expect("without a list", None, answer.fields.get("access-control-allow-origin"))
     with ctx.start_proxy({"STEVE_CORS_ORIGINS": ORIGIN}) as (outer, _):
-        for origin, reflected in ((ORIGIN, ORIGIN), ("https://app.example.evil", None), ("http://app.example", None), ("null", None)):
+        for origin, reflected in (
+            (ORIGIN, ORIGIN),
+            ("https://app.example.evil", None),
+            ("http://app.example", None),
+            ("null", None),
+        ):
             for method, path, fields in (("OPTIONS", STREAM, preflight), ("POST", EVIDENCE, {})):
                 answer = outer.call(method, path, bytes(32), {"Origin": origin, **fields})
                 got = cors_fields(answer)
@@ -129,7 +144,13 @@ def public_paths(ctx: Context) -> None:
         expect("x-kept", ["1"], app_values(echo, "x-kept"))
         expect("HEAD", 200, outer.call("HEAD", public).status)
         before = len(ctx.app.seen)
-        for method, path in (("POST", public), ("GET", public + "/"), ("GET", public + "x"), ("GET", "/echo"), ("GET", "/x/.." + public)):
+        for method, path in (
+            ("POST", public),
+            ("GET", public + "/"),
+            ("GET", public + "x"),
+            ("GET", "/echo"),
+            ("GET", "/x/.." + public),
+        ):
             expect_refused(outer.call(method, path), 403, "e2e_required")
         expect("requests at the app", 0, len(ctx.app.seen) - before)
         configuration = json.loads(evidence.Evidence.decode(client.fetch_evidence(outer, None)).configuration)
@@ -147,3 +168,43 @@ def fallback(ctx: Context) -> None:
         enclave = client.attest(outer, root_sha256, [ctx.profile])
         expect("attested", True, json.loads(enclave.configuration).get("allow_plaintext_fallback"))
         echoed(client.connect(outer, enclave, 0x0002).request(get("/echo")))
+
+
+def curl_http2(ctx: Context, path: str, body: bytes) -> tuple[str, bytes]:
+    """POST over HTTP/2 without TLS: status and version, and the answer's body."""
+    url = f"http://{ctx.outer.host}:{ctx.outer.port}{path}"
+    command = ["curl", "-sS", "--max-time", "30", "--http2-prior-knowledge", "--data-binary", "@-"]
+    command += ["-H", "content-type: application/octet-stream", "-o", "-", "-w", "%{stderr}%{http_version} %{http_code}", url]
+    done = subprocess.run(command, input=body, capture_output=True, timeout=40, check=False)
+    return done.stderr.decode().strip(), done.stdout
+
+
+@case("HTTP/2 as the outer protocol (if there is a curl that speaks it)")
+def http2(ctx: Context) -> None:
+    curl = shutil.which("curl")
+    if curl is None or b"HTTP2" not in subprocess.run([curl, "-V"], capture_output=True, check=True).stdout:
+        return
+    challenge, sent = secrets.token_bytes(32), client.clock()
+    status, encoded = curl_http2(ctx, EVIDENCE, challenge)
+    expect("evidence", "2 200", status)
+    enclave = evidence.appraise(encoded, challenge, sent, client.clock(), ctx.root_sha256, [ctx.profile])
+    for suite in (0x0001, 0x0002):
+        c = handshake.Client(enclave.key_config.entry(suite), enclave.key_config_hash)
+        status, answer = curl_http2(ctx, STREAM, c.hello.encode())
+        expect("handshake", "2 200", status)
+        r = Reader(answer)
+        server, keys = c.finish(r)
+        r.end()
+        session, path, body = client.Session(ctx.outer, server, keys), fresh_path(), secrets.token_bytes(300_000)
+        request = b"".join(session.sealed(1, get(path, b"POST"), body))
+        status, answer = curl_http2(ctx, STREAM, request)
+        expect("stream", "2 200", status)
+        receiver = Receiver(keys.s2c, 1, is_request=False)
+        receiver.feed(answer)
+        echo = echoed(receiver.end())
+        expect("path and length", (path, len(body)), (echo["path"], echo["length"]))
+        # What has been used over one protocol version stays used in the other.
+        status, answer = curl_http2(ctx, STREAM, request)
+        expect("replay", ("2 422", {"error": "unrecognized"}), (status, json.loads(answer)))
+        expect_refused(ctx.outer.post_stream(request))
+        expect("requests at the app", 1, ctx.app.count(path))

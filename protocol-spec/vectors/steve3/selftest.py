@@ -159,9 +159,12 @@ class Handshake(unittest.TestCase):
             {"max_streams": 0},
             {"max_head_size": 1023},
             {"max_head_size": 65537},
+            {"session_lifetime": 86_401},
         ):
             with self.assertRaises(HandshakeError):
                 replace(LIMITS, **change).check(0)  # type: ignore[arg-type]
+        for good in (1, 86_400):
+            replace(LIMITS, session_lifetime=good).check(0)
 
     def test_key_config(self) -> None:
         good = make_config(KEYS, b"{}", b"m", NOW)
@@ -223,7 +226,6 @@ class Streams(unittest.TestCase):
             (True, [(1, plain), (0x84, b"\x02\x01")]),
             (True, [(1, plain), (4, b"\x02")]),
             (True, [(1, plain), (7, b"")]),
-            (True, [(0x81, plain), (2, b"")]),
             (True, [(0, b""), (0x81, plain)]),
             (False, [(0x81, interim)]),
             (False, [(1, interim), (0x82, b"")]),
@@ -238,14 +240,30 @@ class Streams(unittest.TestCase):
             self.receive(self.seal((1, head), (4, b"\x02\x01")))
         self.assertEqual(caught.exception.code, 0x0201)
 
+    def test_reset_codes(self) -> None:
+        interim = heads.ResponseHead(103).encode()
+        for code in (0x0101, 0x0103, 0x01FF, 0x0201, 0x0207, 0x0000, 0x0300):
+            reset = (4, code.to_bytes(2, "big"))
+            for is_request, frames in ((False, []), (False, [(1, interim)]), (True, []), (True, [(1, self.request.encode())])):
+                with self.assertRaises(ResetError) as caught:
+                    self.receive(self.seal(*frames, reset), is_request)
+                self.assertEqual(caught.exception.code, code)
+            # Not dispatched, says the code; answered, says the head.
+            with self.assertRaises(StreamError) as failed:
+                self.receive(self.seal((1, self.response.encode()), (2, b"x"), reset), False)
+            self.assertEqual(isinstance(failed.exception, ResetError), code >> 8 != 0x01)
+
     def test_order_and_tampering(self) -> None:
         sealer = Sealer(self.traffic, 7)
         parts = [sealer.seal(1, self.request.encode()), sealer.seal(2, b"he"), sealer.seal(2, b"llo"), sealer.seal(0x82, b"")]
         self.receive(b"".join(parts))
-        for order in ((0, 2, 1, 3), (1, 2, 3), (0, 1, 2, 2, 3), (0, 1, 2), (0, 1, 2, 3, 3)):
+        for order in ((0, 2, 1, 3), (1, 2, 3), (0, 1, 2, 2, 3), (0, 1, 2)):
             with self.assertRaises(StreamError, msg=repr(order)):
                 self.receive(b"".join(parts[i] for i in order))
         whole = b"".join(parts)
+        for after in (parts[3], parts[1], b"\xff" * 9, sealer.seal(4, b"\x02\x03")):  # nobody acts on what follows FIN
+            receiver = self.receive(whole + after)
+            self.assertEqual((bytes(receiver.message.body), len(receiver.frames)), (b"hello", 4))
         for i in range(len(whole)):
             with self.assertRaises(StreamError):
                 self.receive(whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :])
@@ -269,7 +287,16 @@ class Streams(unittest.TestCase):
 
     def test_heads(self) -> None:
         good = self.request
-        for authority in (b"a", b"a:1", b"[::1]:8443", b"127.0.0.1", b"a%20b"):
+        for authority in (
+            b"a",
+            b"a:1",
+            b"[::1]:8443",
+            b"127.0.0.1",
+            b"a-._~!$&'()*+,;=",
+            b"[::ffff:1.2.3.4]",
+            b"a:00001",
+            b"[1:2:3:4:5:6:7:8]",
+        ):
             heads.decode_request(replace(good, authority=authority).encode())
         heads.decode_request(replace(good, method=b"OPTIONS", path=b"*").encode())
         for change in (
@@ -282,6 +309,17 @@ class Streams(unittest.TestCase):
             {"authority": b"a:65536"},
             {"authority": b"a/b"},
             {"authority": b":80"},
+            {"authority": b"a:"},
+            {"authority": b"a:000001"},
+            {"authority": b"a%20b"},
+            {"authority": b"[v1.a]"},
+            {"authority": b"[::1%251]"},
+            {"authority": b"[fe80::1%1]"},
+            {"authority": b"[1.2.3.4]"},
+            {"authority": b"[1:2:3]"},
+            {"authority": b"[]"},
+            {"authority": b"::1"},
+            {"path": b"/\x80"},
             {"path": b"*"},
             {"path": b""},
             {"path": b"/#"},
@@ -324,6 +362,7 @@ class Streams(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    from .selftest_appraisal import *  # noqa: F403
     from .selftest_vectors import *  # noqa: F403
 
     unittest.main()

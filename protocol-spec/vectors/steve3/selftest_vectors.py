@@ -1,4 +1,4 @@
-"""Self-test: appraisal, and the vector checks run over vectors made here (right ones and damaged ones)."""
+"""Self-test: the vector checks, run over vectors made here (right ones and damaged ones)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,16 @@ import json
 import secrets
 import tempfile
 import unittest
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from . import cbor, evidence, handshake, heads, merkle
-from .evidence import AppraisalError, Evidence, Profile
+from . import handshake, heads, merkle
+from .evidence import Profile
 from .frames import Sealer, TrafficKey
 from .selfmade import (
     NOW,
     PCRS,
-    START,
-    Issued,
     Maker,
-    Options,
     make_chain,
     make_config,
     make_keys,
@@ -39,136 +30,6 @@ CHALLENGE = secrets.token_bytes(32)
 CHAIN = make_chain()
 KEYS, PRIVATE = make_keys()
 PINNED = [Profile({i: PCRS[i] for i in range(3)})]
-LEAF = {"ca": False, "usage": "digital_signature"}
-P384_ORDER_PLUS = b"\xff" * 48
-
-
-def outcome(
-    maker: Maker, profiles: list[Profile] = PINNED, change: Callable[[Evidence], Evidence] = lambda e: e, now: int = NOW
-) -> str:
-    made = change(maker.evidence([CHALLENGE]))
-    try:
-        evidence.appraise(made.encode(), CHALLENGE, now, maker.root_sha256, profiles)
-    except AppraisalError as error:
-        return error.check
-    return "verified"
-
-
-def chain(**options: Options) -> list[Issued]:
-    return make_chain(**options)
-
-
-class Appraisal(unittest.TestCase):
-    def check(self, expected: str, chain: list[Issued] = CHAIN, **options: Any) -> None:
-        self.assertEqual(outcome(Maker(chain, KEYS, **options)), expected, options)
-
-    def test_good(self) -> None:
-        self.check("verified")
-        self.check("verified", tag=18)
-        self.check("verified", without=("public_key",))
-        self.check("verified", fields={"unknown": {1: [None, "x"]}})
-        made = Maker(CHAIN, KEYS).evidence([secrets.token_bytes(32) for _ in range(6)] + [CHALLENGE], 6)
-        verified = evidence.appraise(made.encode(), CHALLENGE, NOW + 1000, Maker(CHAIN, KEYS).root_sha256, PINNED)
-        self.assertEqual(verified.valid_until, NOW + 301_000)
-        self.assertFalse(
-            evidence.appraise(Maker(CHAIN, KEYS).evidence([]).encode(), None, NOW, Maker(CHAIN, KEYS).root_sha256, PINNED).fresh
-        )
-
-    def test_cose(self) -> None:
-        self.check("cose", tag=17)
-        self.check("cose", protected=cbor.encode({1: -7}))
-        self.check("cose", protected=cbor.encode({1: -35, 4: b""}))
-        self.check("cose", unprotected={4: b""})
-
-    def test_document(self) -> None:
-        bad: tuple[dict[Any, Any], ...] = (
-            {"module_id": ""},
-            {"module_id": "x" * 257},
-            {"module_id": b"x"},
-            {"digest": "SHA256"},
-            {"timestamp": 0},
-            {"timestamp": -1},
-            {"pcrs": {}},
-            {"pcrs": {32: bytes(48)}},
-            {"pcrs": {0: bytes(32)}},
-            {"pcrs": {"0": bytes(48)}},
-            {"certificate": b""},
-            {"cabundle": []},
-            {"certificate": bytes(1025)},
-            {"cabundle": [b""]},
-            {"cabundle": [b"x"] * 17},
-            {"public_key": bytes(1025)},
-            {"user_data": "x"},
-            {"nonce": bytes(513)},
-            {"x": [[[[[[[[1]]]]]]]]},
-            {5: 1},
-        )
-        for fields in bad:
-            self.check("document", fields=fields)
-        for name in ("module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle"):
-            self.check("document", without=(name,))
-
-    def test_certificates(self) -> None:
-        day = timedelta(days=1)
-        for bad in (
-            chain(root=Options(path_length=0)),
-            chain(root=Options(ca=False)),
-            chain(root=Options(ca=None)),
-            chain(root=Options(usage=None)),
-            chain(middle=Options(usage="digital_signature")),
-            chain(middle=Options(ca=False)),
-            chain(middle=Options(hash=hashes.SHA256())),
-            chain(middle=Options(curve=ec.SECP256R1())),
-            chain(middle=Options(critical_unknown=True)),
-            chain(middle=Options(issuer="other")),
-            chain(middle=Options(end=START + timedelta(minutes=1))),
-            chain(leaf=Options(ca=True)),
-            chain(leaf=Options(ca=False, usage="crl_sign")),
-            chain(leaf=Options(ca=None, usage="digital_signature")),
-            chain(leaf=Options(ca=False, usage=None)),
-            chain(leaf=Options(ca=False, usage="digital_signature", start=START + day, end=START + 2 * day)),
-            [CHAIN[0], chain()[1], CHAIN[2]],
-            [CHAIN[0], CHAIN[2]],
-            [CHAIN[0], CHAIN[1], CHAIN[1], CHAIN[2]],
-        ):
-            self.check("certificates", chain=bad)
-        self.check("certificates", fields={"certificate": CHAIN[2].der + b"\x00"})
-        end = int((START + day).timestamp() * 1000)
-        self.assertEqual(outcome(Maker(CHAIN, KEYS, timestamp=end), now=end - 1), "key-lifetime")
-        self.assertEqual(outcome(Maker(CHAIN, KEYS, timestamp=end + 1), now=end), "certificates")
-
-    def test_rest(self) -> None:
-        maker = Maker(CHAIN, KEYS)
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, path=bytes(31))), "encoding")
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, path=bytes(32))), "nonce")
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, tree_size=2)), "nonce")
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, tree_size=0)), "nonce")
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, document=e.document[:-1] + b"\x00")), "signature")
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, document=e.document[:-96] + P384_ORDER_PLUS * 2)), "signature")
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, document=e.document + b"\x00")), "cose")
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, configuration=b"{ }")), "configuration")
-        self.assertEqual(outcome(maker, change=lambda e: replace(e, manifest=b"")), "manifest")
-        self.assertEqual(outcome(maker, now=NOW + 300_001), "timestamp")
-        self.assertEqual(outcome(maker, now=NOW - 300_001), "timestamp")
-        self.assertEqual(outcome(maker, now=NOW + 300_000), "verified")
-        self.check("nonce", fields={"nonce": None})
-        self.check("key-config", fields={"user_data": bytes(50)})
-        self.check("key-lifetime", not_after=NOW)
-        self.check("debug-mode", pcrs={**PCRS, 2: bytes(48)})
-        self.check("debug-mode", pcrs={0: PCRS[0], 1: PCRS[1]})
-        self.check("policy", pcrs={**PCRS, 1: b"\x99" * 48})
-        mixed = [Profile({0: PCRS[0], 1: b"\x01" * 48, 2: PCRS[2]}), Profile({0: b"\x02" * 48, 1: PCRS[1], 2: PCRS[2]})]
-        self.assertEqual(outcome(maker, mixed), "policy")
-        self.assertEqual(outcome(maker, mixed + PINNED), "verified")
-        self.assertEqual(outcome(maker, [Profile({**PINNED[0].pcrs, 8: b"\x08" * 48})]), "policy")
-        for pcrs in (
-            {0: PCRS[0]},
-            {**PINNED[0].pcrs, 3: bytes(48)},
-            {**PINNED[0].pcrs, 5: b"\x05" * 48},
-            {**PINNED[0].pcrs, 1: b"\x05" * 47},
-        ):
-            with self.assertRaises(ValueError):
-                Profile(pcrs)
 
 
 def head_fields(head: heads.RequestHead | heads.ResponseHead) -> dict[str, Any]:
@@ -242,7 +103,8 @@ def make_vectors() -> dict[str, list[dict[str, Any]]]:
     base = {
         "evidence": maker.evidence([CHALLENGE]).encode().hex(),
         "challenge": CHALLENGE.hex(),
-        "now": NOW,
+        "sent": NOW,
+        "now": NOW + 299_999,
         "root_sha256": maker.root_sha256.hex(),
         "profiles": [{f"pcr{i}": PCRS[i].hex() for i in range(3)}],
         "max_evidence_age": 300_000,
@@ -296,7 +158,8 @@ def make_vectors() -> dict[str, list[dict[str, Any]]]:
         ],
         "evidence.json": [
             base | {"outcome": "verified", "valid_until": NOW + 300_000},
-            base | {"now": NOW + 400_000, "outcome": "timestamp"},
+            base | {"now": NOW + 300_000, "outcome": "key-lifetime", "valid_until": None},
+            base | {"now": NOW + 400_000, "outcome": "timestamp", "valid_until": None},
         ],
         "handshake.json": [session_vector(n, n % 2, n % 2)[0] for n in SUITES],
         "frames.json": [stream | {"frames": parts}, stream | {"sealed": parts[1]["sealed"], "error": True}],
@@ -349,11 +212,18 @@ class VectorChecks(unittest.TestCase):
                 if vector.get("error") or "valid" in vector:
                     continue  # damaged once more they may well stay refused
                 for place in places(vector):
-                    if place[0] == "max_clock_skew" or (vector.get("outcome") == "timestamp" and place != ["outcome"]):
+                    if place[0] == "max_clock_skew" or (vector.get("outcome", "verified") != "verified" and place != ["outcome"]):
                         continue  # the outcome stays what it is
                     if name in ("aead.json", "frames.json") and place == ["suite"]:
                         continue  # two suites have the same AEAD
                     self.assert_noticed(name, index, vector, place)
+
+    def test_valid_until_is_null_unless_verified(self) -> None:
+        for vector in make_vectors()["evidence.json"]:
+            changed = dict(vector, valid_until=NOW + 300_000 if vector["valid_until"] is None else None)
+            self.assertEqual(run_checks("evidence.json", [changed]), 1)
+            for name in ("sent", "valid_until"):
+                self.assertEqual(run_checks("evidence.json", [{k: v for k, v in vector.items() if k != name}]), 1)
 
     def assert_noticed(self, name: str, index: int, vector: dict[str, Any], place: list[Any]) -> None:
         changed = copy.deepcopy(vector)

@@ -10,7 +10,6 @@ from .codec import DecodeError
 from .frames import Frame, Opener, TrafficKey
 from .suites import AuthenticationError
 
-
 NOT_DISPATCHED = 0x01  # the upper byte of RESET codes that say so
 
 
@@ -62,11 +61,9 @@ class Receiver:
         """Takes bytes of the outer body. Any exception is final. What follows FIN is not looked at."""
         if self.state is State.FAILED:
             raise StreamError("the stream has failed")
-        if self.state is State.DONE:
-            return
         self.opener.feed(data)
         try:
-            while self.state is not State.DONE and (frame := self.opener.next()) is not None:
+            while not self.message.complete and (frame := self.opener.next()) is not None:
                 self.frames.append(frame)
                 self._frame(frame)
         except (DecodeError, AuthenticationError, StreamError) as error:

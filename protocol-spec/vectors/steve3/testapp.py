@@ -161,6 +161,8 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "fields":
             lines = b"".join(b"x-%d: %d\n" % (i, i) for i in range(int(argument)))
             self._plain(b"HTTP/1.1 200 OK\ncontent-length: 4\n" + lines, b"body")
+        elif kind == "large":
+            self._plain(b"HTTP/1.1 200 OK\ncontent-length: 4\nx: %b\n" % (b"a" * int(argument)), b"body")
         elif kind == "garbage":
             self._plain(b"this is not HTTP\n", b"at all")
         elif kind == "repeated":
@@ -168,7 +170,9 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "trailers":
             announced = b"trailer: x-sum, steve-error, steve_error, x-hop\n" if argument else b""
             head = b"HTTP/1.1 200 OK\ntransfer-encoding: chunked\nconnection: x-hop\n"
-            self._plain(head + announced, b"4\r\nbody\r\n0\r\nx-sum: 1\r\nsteve-error: forged\r\nsteve_error: forged\r\nx-hop: 1\r\n\r\n")
+            self._plain(
+                head + announced, b"4\r\nbody\r\n0\r\nx-sum: 1\r\nsteve-error: forged\r\nsteve_error: forged\r\nx-hop: 1\r\n\r\n"
+            )
         elif kind == "gzip":
             self._plain(b"HTTP/1.1 200 OK\ncontent-encoding: gzip\ncontent-length: %d\n" % len(GZIPPED), GZIPPED)
         elif kind == "hints":

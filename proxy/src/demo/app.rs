@@ -58,7 +58,8 @@ async fn chat(request: Request<Incoming>) -> Response<Body> {
         Ok(question) => question,
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("Not JSON: {error}\n")),
     };
-    let answer = serde_json::json!({ "answer": "Only you and the enclave know this.", "to": question });
+    let answer =
+        serde_json::json!({ "answer": "Only you and the enclave know this.", "to": question });
     let mut response = text(StatusCode::OK, format!("{answer}\n"));
     response
         .headers_mut()

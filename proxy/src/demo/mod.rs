@@ -33,7 +33,9 @@ pub(crate) enum DemoError {
     Start(#[from] StartError),
     #[error(transparent)]
     Client(#[from] BuildError),
-    #[error("{address} cannot be used for the {part}: {source}; stop what listens there and try again")]
+    #[error(
+        "{address} cannot be used for the {part}: {source}; stop what listens there and try again"
+    )]
     Listen { part: &'static str, address: SocketAddr, source: io::Error },
     #[error("{what}: {source}")]
     Request { what: &'static str, source: steve_sdk::Error },
@@ -67,9 +69,11 @@ pub(crate) fn run(upstream: Option<&str>, once: bool) -> Result<(), DemoError> {
         };
         let config = Config { listen: Some(PROXY), upstream: app.clone(), ..Config::default() };
         let proxy = steve_proxy::start(config, Box::new(attester)).await?;
-        let tap = Tap::start(HOST, PROXY)
-            .await
-            .map_err(|source| DemoError::Listen { part: "host", address: HOST, source })?;
+        let tap = Tap::start(HOST, PROXY).await.map_err(|source| DemoError::Listen {
+            part: "host",
+            address: HOST,
+            source,
+        })?;
         let client = Client::builder(format!("http://{HOST}"))
             .policy(Policy::pinned([policy]).expect("one profile"))
             .dangerous_attestation_root_sha256(root)
@@ -87,9 +91,11 @@ pub(crate) fn run(upstream: Option<&str>, once: bool) -> Result<(), DemoError> {
 }
 
 async fn start_app() -> Result<SocketAddr, DemoError> {
-    app::start(APP)
-        .await
-        .map_err(|source| DemoError::Listen { part: "demo app", address: APP, source })
+    app::start(APP).await.map_err(|source| DemoError::Listen {
+        part: "demo app",
+        address: APP,
+        source,
+    })
 }
 
 /// What the command `steve` needs to know about the demo.

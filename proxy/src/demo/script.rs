@@ -95,8 +95,9 @@ impl Script<'_> {
         let what = "GET / without encryption";
         show::step("For comparison: the same request without encryption");
         let mut socket = TcpStream::connect(self.tap.address()).await?;
-        let request =
-            format!("GET / HTTP/1.1\r\nhost: demo\r\ncookie: {SECRET}\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "GET / HTTP/1.1\r\nhost: demo\r\ncookie: {SECRET}\r\nconnection: close\r\n\r\n"
+        );
         socket.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         let reading = socket.take(64 * 1024).read_to_end(&mut answer).await;

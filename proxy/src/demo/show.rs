@@ -70,7 +70,9 @@ pub(super) fn next_steps(host: SocketAddr, root: &str, pcrs: &str, own_app: bool
     println!("   {steve} request {trust} http://{host}/\n");
     if !own_app {
         println!("   {steve} request {trust} \\");
-        println!("       -H 'content-type: application/json' -d '{{\"question\":\"Who sees this?\"}}' \\");
+        println!(
+            "       -H 'content-type: application/json' -d '{{\"question\":\"Who sees this?\"}}' \\"
+        );
         println!("       http://{host}/chat\n");
     }
     println!("   curl -i http://{host}/        # without encryption: refused\n");

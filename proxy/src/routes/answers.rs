@@ -35,9 +35,7 @@ impl Refusal {
                 (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method_not_allowed"}"#)
             }
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"timeout"}"#),
-            Self::Unrecognized => {
-                (StatusCode::UNPROCESSABLE_ENTITY, r#"{"error":"unrecognized"}"#)
-            }
+            Self::Unrecognized => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"error":"unrecognized"}"#),
             Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, r#"{"error":"not_implemented"}"#),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"unavailable"}"#),
         }
@@ -68,8 +66,7 @@ pub(crate) fn json(status: StatusCode, body: &'static str) -> Response<OuterBody
 
 /// Evidence; unchallenged evidence may be cached for a minute.
 pub(crate) fn evidence(encoded: Bytes, cacheable: bool) -> Response<OuterBody> {
-    let cache =
-        if cacheable { HeaderValue::from_static("public, max-age=60") } else { NO_STORE };
+    let cache = if cacheable { HeaderValue::from_static("public, max-age=60") } else { NO_STORE };
     answer(StatusCode::OK, EVIDENCE, cache, OuterBody::Whole(encoded))
 }
 

@@ -1,6 +1,7 @@
 //! Outer connections: HTTP/1.1, or HTTP/2 with prior knowledge.
 
 use super::Proxy;
+use super::deadline::WriteDeadline;
 use super::listener::Listener;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTION_BUFFER, HTTP2_CONNECTION_WINDOW, HTTP2_HEADER_LIST,
@@ -61,6 +62,7 @@ async fn connection(
     let begun = Arc::new(AtomicBool::new(false));
     let first_request = sleep(proxy.limits.first_request_timeout);
     let builder = builder(&proxy.limits);
+    let io = TokioIo::new(WriteDeadline::new(io, proxy.limits.write_timeout));
     let service = service_fn({
         let begun = begun.clone();
         move |request| {
@@ -69,7 +71,7 @@ async fn connection(
             async move { Ok::<_, Infallible>(route(proxy, request).await) }
         }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = pin!(builder.serve_connection(io, service));
     let mut first_request = pin!(first_request);
     let (mut stopping, mut checked) = (false, false);
     loop {

@@ -1,6 +1,7 @@
 //! Start, life and end of a proxy.
 
 mod connection;
+mod deadline;
 mod listener;
 
 use crate::attester::{AttestError, Attester};

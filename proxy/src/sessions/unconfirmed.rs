@@ -35,7 +35,8 @@ impl Unconfirmed {
     pub(super) fn get(&self, id: &SessionId) -> Option<Arc<Session>> {
         let (age, session) = self.by_id.get(id)?;
         let (born, _) = self.by_age.get(age)?;
-        (born.elapsed() < self.lifetime).then(|| session.clone())
+        let alive = born.elapsed() < self.lifetime && !session.is_over();
+        alive.then(|| session.clone())
     }
 
     pub(super) fn remove(&mut self, id: &SessionId) {

@@ -1,6 +1,7 @@
 //! From an accepted stream to the app, or to an answer of the proxy's own.
 
 use super::answer::AppError;
+use super::inbound::Rest;
 use super::request::AppHead;
 use super::{Inbound, Outbound, response};
 use crate::body::AppBody;
@@ -24,12 +25,6 @@ enum NotSent {
     Reset(ResetCode),
 }
 
-/// A request for the app, and whether its head is all of it.
-struct Dispatch {
-    head: AppHead,
-    complete: bool,
-}
-
 /// Sends an accepted stream's request to the app, or answers it inside the channel.
 pub(super) fn dispatch(
     proxy: &Proxy,
@@ -41,18 +36,18 @@ pub(super) fn dispatch(
     session.touch();
     let permit = session.open_stream();
     let ServerStream { first, request: mut opener, response: sealer, session: protocol } = stream;
-    let to_head_request =
-        matches!(&first, Ok(Event::Head { head, .. }) if head.method() == "HEAD");
+    let to_head_request = matches!(&first, Ok(Event::Head { head, .. }) if head.method() == "HEAD");
     let decision = admit(proxy, session, &permit)
         .map_err(NotSent::Reset)
         .and_then(|()| decide(&first, &mut opener, &protocol.binding()));
 
-    let (declared, complete) = match &decision {
-        Ok(dispatch) => (dispatch.head.declared, dispatch.complete),
-        Err(_) => (None, false),
+    let (head, rest) = match decision {
+        Ok((head, rest)) => (Ok(head), rest),
+        Err(not_sent) => (Err(not_sent), Rest::default()),
     };
-    let inbound = Arc::new(Inbound::new(body, opener, session.clone(), declared, complete));
-    let sent = decision.and_then(|dispatch| send(proxy, dispatch, &inbound));
+    let complete = rest.complete;
+    let inbound = Arc::new(Inbound::new(body, opener, session.clone(), rest));
+    let sent = head.and_then(|head| send(proxy, head, complete, &inbound));
     let limits = &proxy.limits;
     let mut outbound =
         Box::new(Outbound::new(sealer, inbound, to_head_request, limits, permit, budget));
@@ -81,15 +76,13 @@ fn decide(
     first: &Result<Event<RequestHead>, StreamError>,
     opener: &mut MessageOpener<Inner>,
     binding: &[u8; 32],
-) -> Result<Dispatch, NotSent> {
+) -> Result<(AppHead, Rest), NotSent> {
     match first {
         // Bytes after FIN.
         Ok(Event::Head { fin: true, .. }) if opener.next_event().is_err() => {
             Err(NotSent::Reset(ResetCode::PROTOCOL_ERROR))
         }
-        Ok(Event::Head { head, fin }) => AppHead::new(head, *fin, binding)
-            .map(|head| Dispatch { head, complete: *fin })
-            .map_err(NotSent::Answer),
+        Ok(Event::Head { head, fin }) => AppHead::new(head, *fin, binding).map_err(NotSent::Answer),
         Ok(Event::Reset(_)) => Err(NotSent::Reset(ResetCode::CANCELLED)),
         Err(StreamError::Head(error)) => Err(NotSent::Answer((*error).into())),
         Ok(_) | Err(_) => Err(NotSent::Reset(ResetCode::PROTOCOL_ERROR)),
@@ -98,17 +91,15 @@ fn decide(
 
 fn send(
     proxy: &Proxy,
-    dispatch: Dispatch,
+    head: AppHead,
+    complete: bool,
     inbound: &Arc<Inbound>,
 ) -> Result<(ResponseFuture, mpsc::Receiver<Bytes>), NotSent> {
-    let Dispatch { head, complete } = dispatch;
     let body = if complete { AppBody::Empty } else { AppBody::Stream(inbound.clone()) };
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
-    *request.uri_mut() = proxy
-        .upstream
-        .uri(head.path)
-        .map_err(|_| NotSent::Answer(AppError::MalformedRequest))?;
+    *request.uri_mut() =
+        proxy.upstream.uri(head.path).map_err(|_| NotSent::Answer(AppError::MalformedRequest))?;
     *request.headers_mut() = head.headers;
 
     let (sender, interim) = mpsc::channel(MAX_INFORMATIONAL);

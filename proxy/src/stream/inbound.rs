@@ -25,10 +25,23 @@ pub(crate) struct Inbound {
     response: AtomicWaker,
 }
 
+/// What the head says about the rest of its request.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// The content-length, if the app was told.
+    pub(super) declared: Option<u64>,
+    /// The values of `connection`.
+    pub(super) connection: Vec<Bytes>,
+    /// The head was all.
+    pub(super) complete: bool,
+}
+
 struct State {
     body: Incoming,
     opener: MessageOpener<Request>,
     phase: Phase,
+    /// The values of `connection` in the head.
+    connection: Vec<Bytes>,
     /// Bytes of the declared length that the app has yet to get.
     missing: Option<u64>,
     /// What would complete the declared length. The app gets it when FIN has authenticated, because
@@ -48,19 +61,19 @@ enum Phase {
 }
 
 impl Inbound {
-    /// The rest of a request after its head. `declared` is its content-length; `complete` says that
-    /// the head was all.
-    pub(crate) fn new(
+    /// The rest of a request after its head.
+    pub(super) fn new(
         body: Incoming,
         opener: MessageOpener<Request>,
         session: Arc<Session>,
-        declared: Option<u64>,
-        complete: bool,
+        rest: Rest,
     ) -> Self {
+        let Rest { declared, connection, complete } = rest;
         let state = State {
             body,
             opener,
             phase: if complete { Phase::Complete } else { Phase::Open },
+            connection,
             missing: declared,
             held: None,
             app: None,
@@ -123,7 +136,7 @@ impl Inbound {
             Event::Trailers(trailers) => {
                 state.complete()?;
                 // A declared length leaves no place for trailers in HTTP/1.1.
-                let fields = super::request::trailers(&trailers);
+                let fields = super::request::trailers(&trailers, &state.connection);
                 fields.filter(|_| state.missing.is_none()).map(Frame::trailers)
             }
             Event::Reset(_) => return Err(ResetCode::CANCELLED),

@@ -7,8 +7,8 @@ use crate::body::BrokenOff;
 use crate::limits::{COALESCE, Limits};
 use crate::sessions::StreamPermit;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Response as HttpResponse, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Response as HttpResponse, StatusCode};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Error as ClientError, ResponseFuture};
@@ -44,8 +44,8 @@ pub(crate) struct Outbound {
 enum App {
     /// The app's response head.
     Head(ResponseFuture, mpsc::Receiver<Bytes>),
-    /// The app's response body.
-    Body(Incoming),
+    /// The app's response body. The values of `connection` in its head hold for its trailers too.
+    Body(Incoming, Vec<HeaderValue>),
     /// The end of a request that was answered before it.
     Linger,
     /// Nothing.
@@ -145,7 +145,7 @@ impl Outbound {
                     Err(error) => Poll::Ready(self.failed(cx, &error)),
                 }
             }
-            App::Body(body) => {
+            App::Body(body, _) => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
                 Poll::Ready(self.body(frame))
             }
@@ -200,17 +200,14 @@ impl Outbound {
         };
         let fin = body.is_end_stream();
         self.sealer.head(&head, fin, &mut self.out)?;
-        self.app = App::Body(body);
+        self.app = App::Body(body, parts.headers.get_all(CONNECTION).iter().cloned().collect());
         if fin {
             self.finish();
         }
         Ok(())
     }
 
-    fn body(
-        &mut self,
-        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
-    ) -> Result<(), SealError> {
+    fn body(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Result<(), SealError> {
         let frame = match frame {
             None => {
                 self.sealer.data(b"", true, &mut self.out)?;
@@ -223,7 +220,7 @@ impl Outbound {
         };
         match frame.into_data() {
             Ok(data) => {
-                let fin = matches!(&self.app, App::Body(body) if body.is_end_stream());
+                let fin = matches!(&self.app, App::Body(body, _) if body.is_end_stream());
                 self.sealer.data(&data, fin, &mut self.out)?;
                 if fin {
                     self.finish();
@@ -232,7 +229,11 @@ impl Outbound {
             }
             Err(frame) => {
                 let Some(trailers) = frame.trailers_ref() else { return Ok(()) };
-                let Ok(encoded) = response::trailers(trailers) else {
+                let connection = match &self.app {
+                    App::Body(_, connection) => connection.as_slice(),
+                    _ => &[],
+                };
+                let Ok(encoded) = response::trailers(trailers, connection) else {
                     return self.reset(ResetCode::APP_FAILED);
                 };
                 self.sealer.trailers(&encoded, &mut self.out)?;

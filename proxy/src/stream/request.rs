@@ -3,6 +3,7 @@
 //! hyper serialises it anew: what it cannot express is refused, not repaired (row 21).
 
 use super::answer::AppError;
+use super::inbound::Rest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -20,17 +21,16 @@ pub(super) struct AppHead {
     pub(super) method: Method,
     pub(super) path: PathAndQuery,
     pub(super) headers: HeaderMap,
-    /// The length of the body, if the app learns it from the head.
-    pub(super) declared: Option<u64>,
 }
 
 impl AppHead {
-    /// `complete` says that the request has no body; `binding` is the session's.
+    /// `complete` says that the request has no body; `binding` is the session's. Also gives what is
+    /// to be known of the rest of the request.
     pub(super) fn new(
         head: &RequestHead,
         complete: bool,
         binding: &[u8; 32],
-    ) -> Result<Self, AppError> {
+    ) -> Result<(Self, Rest), AppError> {
         if head.method() == "CONNECT" {
             return Err(AppError::NotImplemented);
         }
@@ -40,7 +40,9 @@ impl AppHead {
         if path.as_str() != head.path() {
             return Err(AppError::MalformedRequest);
         }
-        let mut headers = end_to_end(head.fields()).ok_or(AppError::MalformedRequest)?;
+        let connection: Vec<Bytes> = head.fields().all("connection").cloned().collect();
+        let mut headers =
+            end_to_end(head.fields(), &connection).ok_or(AppError::MalformedRequest)?;
         let host = HeaderValue::from_str(head.authority()).map_err(|_| malformed(()))?;
         headers.insert(HOST, host);
         let mut encoded = [0; 43];
@@ -61,22 +63,18 @@ impl AppHead {
                 headers.insert(TRANSFER_ENCODING, CHUNKED);
             }
         }
-        Ok(Self { method, path, headers, declared })
+        Ok((Self { method, path, headers }, Rest { declared, connection, complete }))
     }
 }
 
+/// The trailer section for the app. `connection` holds the values of that field in the head.
+pub(super) fn trailers(trailers: &Trailers, connection: &[Bytes]) -> Option<HeaderMap> {
+    end_to_end(trailers.fields(), connection)
+}
+
 /// The fields that pass: neither hop-by-hop nor in the namespace of the proxy (row 22).
-fn end_to_end(fields: &Fields) -> Option<HeaderMap> {
-    let connection = fields.all("connection").map(Bytes::as_ref);
-    to_header_map(fields, &HopByHop::new(connection))
-}
-
-/// The trailer section for the app.
-pub(super) fn trailers(trailers: &Trailers) -> Option<HeaderMap> {
-    to_header_map(trailers.fields(), &HopByHop::default())
-}
-
-fn to_header_map(fields: &Fields, hop_by_hop: &HopByHop) -> Option<HeaderMap> {
+fn end_to_end(fields: &Fields, connection: &[Bytes]) -> Option<HeaderMap> {
+    let hop_by_hop = HopByHop::new(connection.iter().map(Bytes::as_ref));
     let mut headers = HeaderMap::with_capacity(fields.len() + 3);
     for line in fields.iter() {
         if is_reserved(line.name()) || hop_by_hop.drops(line.name(), line.value()) {
@@ -98,7 +96,7 @@ mod tests {
         path: &str,
         fields: &[(&str, &[u8])],
         complete: bool,
-    ) -> Result<AppHead, AppError> {
+    ) -> Result<(AppHead, Rest), AppError> {
         let fields = fields.iter().copied();
         let encoded = encode_request(method, "https", "app.example", path, fields).unwrap();
         AppHead::new(&RequestHead::decode(encoded).unwrap(), complete, &[0; 32])
@@ -107,7 +105,7 @@ mod tests {
     #[test]
     fn row_22_only_the_proxy_sets_its_namespace() {
         let forged: &[(&str, &[u8])] = &[("steve-session", b"mine"), ("steve-admin", b"yes")];
-        let headers = app_head("GET", "/", forged, true).unwrap().headers;
+        let headers = app_head("GET", "/", forged, true).unwrap().0.headers;
         assert_eq!(headers.get_all("steve-session").iter().count(), 1);
         assert_eq!(headers["steve-session"], "A".repeat(43).as_str());
         assert!(!headers.contains_key("steve-admin"));
@@ -122,8 +120,8 @@ mod tests {
             ("x-secret", b"1"),
             ("content-length", b"5"),
         ];
-        let head = app_head("POST", "/", fields, false).unwrap();
-        assert_eq!(head.declared, Some(5));
+        let (head, rest) = app_head("POST", "/", fields, false).unwrap();
+        assert_eq!(rest.declared, Some(5));
         assert_eq!(head.headers["content-length"], "5");
         for dropped in ["transfer-encoding", "connection", "x-secret"] {
             assert!(!head.headers.contains_key(dropped), "{dropped}");
@@ -133,20 +131,20 @@ mod tests {
     #[test]
     fn a_body_that_may_fail_is_never_complete_in_the_head() {
         let zero: &[(&str, &[u8])] = &[("content-length", b"0")];
-        let head = app_head("GET", "/", zero, false).unwrap();
-        assert_eq!((head.declared, &head.headers["transfer-encoding"]), (None, &CHUNKED));
+        let (head, rest) = app_head("GET", "/", zero, false).unwrap();
+        assert_eq!((rest.declared, &head.headers["transfer-encoding"]), (None, &CHUNKED));
         assert!(!head.headers.contains_key("content-length"));
-        let head = app_head("GET", "/", zero, true).unwrap();
-        assert_eq!(head.declared, Some(0));
+        let (_, rest) = app_head("GET", "/", zero, true).unwrap();
+        assert_eq!(rest.declared, Some(0));
         let announced: &[(&str, &[u8])] = &[("content-length", b"5"), ("trailer", b"x-sum")];
-        assert_eq!(app_head("POST", "/", announced, false).unwrap().declared, None);
+        assert_eq!(app_head("POST", "/", announced, false).unwrap().1.declared, None);
     }
 
     #[test]
     fn refuses_what_hyper_cannot_say() {
         assert_eq!(app_head("CONNECT", "/", &[], true).unwrap_err(), AppError::NotImplemented);
         assert_eq!(app_head("GET", "/a<b", &[], true).unwrap_err(), AppError::MalformedRequest);
-        assert_eq!(app_head("OPTIONS", "*", &[], true).unwrap().path.as_str(), "*");
-        assert_eq!(app_head("GET", "//x/?a=b", &[], true).unwrap().path.as_str(), "//x/?a=b");
+        assert_eq!(app_head("OPTIONS", "*", &[], true).unwrap().0.path.as_str(), "*");
+        assert_eq!(app_head("GET", "//x/?a=b", &[], true).unwrap().0.path.as_str(), "//x/?a=b");
     }
 }

@@ -93,9 +93,7 @@ impl Call {
     }
 }
 
-pub fn lines(
-    fields: &[(String, String)],
-) -> impl Iterator<Item = (&str, &[u8])> + Clone {
+pub fn lines(fields: &[(String, String)]) -> impl Iterator<Item = (&str, &[u8])> + Clone {
     fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 

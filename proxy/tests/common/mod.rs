@@ -72,9 +72,7 @@ impl Fixture {
         let body = challenge.as_bytes().to_vec();
         let answer = outer::call(self.address, "POST", EVIDENCE, body).await;
         assert_eq!(answer.status, 200);
-        self.appraiser()
-            .appraise(&answer.body, &challenge, sent_ms, "test", now_ms())
-            .unwrap()
+        self.appraiser().appraise(&answer.body, &challenge, sent_ms, "test", now_ms()).unwrap()
     }
 
     /// Attests, and makes a session.

@@ -71,12 +71,7 @@ pub async fn collect(response: Response<Incoming>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
-pub async fn call(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    body: impl Into<Bytes>,
-) -> Answer {
+pub async fn call(address: SocketAddr, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
     let request = Request::builder().method(method).uri(path).body(whole(body)).unwrap();
     collect(send(address, request).await).await
 }

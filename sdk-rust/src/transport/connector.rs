@@ -38,6 +38,7 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(super::KEEP_ALIVE));
         let inner = HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()

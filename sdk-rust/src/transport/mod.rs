@@ -28,6 +28,8 @@ const CHALLENGE_TYPE: HeaderValue = HeaderValue::from_static("application/octet-
 const MAX_ERROR_LEN: usize = 1024;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const POOL_MAX_IDLE: usize = 64;
+/// Finds out that the other end is gone, also while nothing is sent.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Sends outer requests.
 pub(crate) struct Transport {
@@ -47,6 +49,7 @@ impl Transport {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_MAX_IDLE)
             .pool_timer(TokioTimer::new())
+            .http2_keep_alive_interval(KEEP_ALIVE)
             .timer(TokioTimer::new())
             // A stream id is sent once (SPEC.md, Section 9.1); a new attempt is a new stream.
             .retry_canceled_requests(false)

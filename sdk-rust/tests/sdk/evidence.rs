@@ -159,12 +159,12 @@ async fn trust_on_first_use_accepts_no_second_image() {
 #[tokio::test]
 async fn evidence_is_renewed_when_it_has_aged() {
     let proxy = Proxy::start(None).await;
-    let client = builder(&proxy).max_evidence_age(Duration::from_millis(800)).build().unwrap();
+    let client = builder(&proxy).max_evidence_age(Duration::from_secs(3)).build().unwrap();
     for _ in 0..5 {
         exchange(&client, "GET", "/", "").await.unwrap();
     }
     assert_eq!(proxy.enclave.evidence_requests.load(SeqCst), 1);
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    tokio::time::sleep(Duration::from_millis(3100)).await;
     exchange(&client, "GET", "/", "").await.unwrap();
     assert_eq!(proxy.enclave.evidence_requests.load(SeqCst), 2);
     assert_eq!(proxy.enclave.handshakes.load(SeqCst), 2);

@@ -1,5 +1,7 @@
 //! The client against an enclave and a proxy in this process, which can misbehave.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 mod app;
 mod channel;
 mod cli;

@@ -45,6 +45,8 @@ pub(crate) enum Fate {
     FlipFirst,
     /// The app serves it; the last bit of its answer is flipped.
     FlipLast,
+    /// Nobody answers.
+    Silence,
     /// The answer to an earlier stream comes instead.
     AnswerOfAnother,
 }
@@ -98,6 +100,7 @@ impl Proxy {
     async fn accept(self: Arc<Self>, listener: TcpListener, tls: Acceptor) {
         while let Ok((tcp, _)) = listener.accept().await {
             self.connections.fetch_add(1, SeqCst);
+            tcp.set_nodelay(true).unwrap();
             let connection = tokio::spawn(self.clone().connection(tcp, tls.clone()));
             self.running.lock().unwrap().push(connection.abort_handle());
         }
@@ -163,6 +166,9 @@ impl Proxy {
         let fate = self.fates.lock().unwrap().pop_front();
         if let Some(Fate::ForgedBefore(status)) = fate {
             return Ok(error(status));
+        }
+        if let Some(Fate::Silence) = fate {
+            std::future::pending::<()>().await;
         }
         let unrecognized = StatusCode::UNPROCESSABLE_ENTITY;
         let open = begin.split_to(StreamOpen::LEN);
@@ -239,7 +245,7 @@ impl Proxy {
             Fate::FlipFirst => all[4] ^= 1,
             Fate::FlipLast => *all.last_mut().unwrap() ^= 1,
             Fate::AnswerOfAnother => all = earlier.unwrap_or_default().concat(),
-            Fate::ForgedBefore(_) | Fate::Reset(_) => unreachable!(),
+            Fate::ForgedBefore(_) | Fate::Reset(_) | Fate::Silence => unreachable!(),
         }
         let mut frames = vec![Ok(Frame::data(Bytes::from(all)))];
         if broken {

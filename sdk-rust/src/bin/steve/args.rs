@@ -26,7 +26,7 @@ pub(crate) enum Command {
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The service, for example https://app.example.com
+    #[arg(help = "The service, for example https://app.example.com")]
     pub(crate) url: String,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct RequestArgs {
     /// Fail with exit code 22 if the app's HTTP status is 400 or more
     #[arg(short, long)]
     pub(crate) fail: bool,
-    /// The service, with path and query, for example https://app.example.com/v1/models
+    #[arg(help = "What to request, for example https://app.example.com/v1/models")]
     pub(crate) url: String,
 }
 
@@ -58,17 +58,8 @@ pub(crate) struct RequestArgs {
 #[derive(Args)]
 #[group(skip)]
 pub(crate) struct Common {
-    /// Accept an enclave with the PCRs in this file; may be repeated, one match suffices
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "tofu_store",
-        conflicts_with = "tofu_store"
-    )]
-    pub(crate) pcrs: Vec<PathBuf>,
-    /// Trust on first use: remember each service's PCRs in this file, accept no others later
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tofu_store: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     /// Allow this suite; may be repeated, in order of preference [default: the X-Wing suites]
     #[arg(long, value_name = "NAME", value_parser = parse_suite)]
     pub(crate) suite: Vec<Suite>,
@@ -88,6 +79,18 @@ pub(crate) struct Common {
     #[cfg(feature = "dangerous-trust-anchor")]
     #[arg(long, value_name = "FILE")]
     pub(crate) dangerous_dev_root: Option<PathBuf>,
+}
+
+/// Which enclaves to accept. There is no default.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct PolicyArgs {
+    /// Accept an enclave with the PCRs in this file; may be repeated, one match suffices
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcrs: Vec<PathBuf>,
+    /// Trust on first use: remember each service's PCRs in this file, accept no others later
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tofu_store: Option<PathBuf>,
 }
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

@@ -9,11 +9,11 @@ pub(crate) fn client(common: &Common, origin: &str) -> Result<Client, Failure> {
         .connect_timeout(common.timeout)
         .request_timeout(common.timeout)
         .idle_timeout(common.timeout);
-    if let Some(store) = &common.tofu_store {
+    if let Some(store) = &common.policy.tofu_store {
         builder = builder.pin_store(FilePinStore::new(store));
     } else {
         let mut profiles = Vec::new();
-        for file in &common.pcrs {
+        for file in &common.policy.pcrs {
             profiles.extend(read_profiles(file).map_err(Failure::usage)?);
         }
         builder = builder.policy(Policy::pinned(profiles).map_err(Failure::usage)?);
