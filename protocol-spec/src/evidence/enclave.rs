@@ -68,6 +68,14 @@ impl AppraisedEvidence {
 ///
 /// [`Appraiser::appraise`](super::Appraiser::appraise) makes it and nothing else does. Clones are
 /// cheap. What was verified is reached through [`AppraisedEvidence`], to which it dereferences.
+///
+/// ```compile_fail
+/// use steve_protocol::evidence::{AppraisedEvidence, VerifiedEnclave};
+///
+/// fn row_02_an_audit_does_not_start_handshakes(audited: AppraisedEvidence) -> VerifiedEnclave {
+///     VerifiedEnclave::new(audited, u64::MAX)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct VerifiedEnclave(Arc<Inner>);
 

@@ -122,7 +122,7 @@ pub struct CheckReport {
     pub check: Check,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was found, for a person to read. Parts may come from the evidence.
+    /// What was found, for a person to read: one line, text from the evidence is escaped.
     pub detail: String,
 }
 

@@ -184,11 +184,6 @@ impl FrameOpener {
         }
     }
 
-    /// True when all pushed bytes were whole frames, so that the input may end here.
-    pub fn is_at_boundary(&self) -> bool {
-        self.input.is_empty() && self.partial.is_empty()
-    }
-
     /// The next frame, or none when more bytes are needed. After an error there are no more frames.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         if self.failed {

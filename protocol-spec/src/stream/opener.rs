@@ -37,7 +37,7 @@ pub enum StreamError {
     /// A head or trailer section breaks a rule of SPEC.md, Section 10.1.
     #[error("malformed message: {0}")]
     Head(#[from] HeadError),
-    /// A frame comes where it may not, or after the end.
+    /// A frame comes where it may not.
     #[error("frame out of order")]
     OutOfOrder,
     /// The bytes ended before FIN or RESET.
@@ -100,10 +100,6 @@ impl<R: Role> MessageOpener<R> {
     }
 
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, StreamError> {
-        if self.phase == Phase::Done && !self.frames.is_at_boundary() {
-            self.phase = Phase::Failed;
-            return Err(StreamError::OutOfOrder);
-        }
         if self.is_over() {
             return Ok(None);
         }

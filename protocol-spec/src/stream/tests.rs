@@ -144,16 +144,12 @@ fn frames_out_of_order_end_the_message() {
     use crate::frame::FrameType::{Data, Head, Reset, Trailers};
     let head = request("POST", &[]);
     let none = fields(&[]);
-    let cases: [&[(_, bool, &[u8])]; 12] = [
+    let cases: [&[(_, bool, &[u8])]; 8] = [
         &[(Head, false, &head), (Reset, false, &[1, 1])],
         &[(Data, false, b"x")],
         &[(Trailers, true, &none)],
         &[(Head, false, &head), (Head, false, &head)],
-        &[(Head, true, &head), (Data, false, b"x")],
-        &[(Head, true, &head), (Reset, false, &[2, 2])],
-        &[(Head, false, &head), (Data, true, b"x"), (Data, true, b"x")],
         &[(Head, false, &head), (Trailers, false, &none)],
-        &[(Head, false, &head), (Trailers, true, &none), (Data, true, b"x")],
         &[(Head, false, &head), (Reset, true, &[2, 2])],
         &[(Head, false, &head), (Reset, false, &[2])],
         &[(Head, false, &head), (Reset, false, &[2, 2, 2])],
@@ -225,4 +221,17 @@ fn reset_codes_say_what_was_dispatched() {
         assert!(!ResetCode::from_u16(code).not_dispatched(), "{code:04x}");
     }
     assert_eq!(ResetCode::APP_FAILED.to_string(), "app-failed (0x0201)");
+}
+
+#[test]
+fn what_follows_the_end_is_ignored() {
+    let mut sealer = sealer::<Response>();
+    let mut wire = BytesMut::new();
+    sealer.head(&response(200, &[]), true, &mut wire).unwrap();
+    wire.extend_from_slice(b"whatever the host appends");
+    let mut opener = opener::<Response>();
+    assert_eq!(drain(&mut opener, wire).unwrap().len(), 1);
+    assert_eq!(drain(&mut opener, Bytes::from_static(b"and more")), Ok(vec![]));
+    assert!(opener.is_complete());
+    opener.end().unwrap();
 }

@@ -170,12 +170,14 @@ def malformed(ctx: Context) -> None:
         expect_refused(ctx.outer.call("POST", client.EVIDENCE, challenge), 400, "malformed")
 
 
-@case("first frame of an impossible length, or none: refused outside the channel")
+@case("first frame absent, incomplete or of an impossible length: refused outside the channel, id unused")
 def bad_lengths(ctx: Context) -> None:
     session, path = ctx.session(), fresh_path()
-    for tail in (uint(16, 4) + bytes(16), uint(65554, 4) + bytes(65554), uint(2**32 - 1, 4) + bytes(100), b"", bytes(3)):
+    for tail in (b"", bytes(3), uint(17, 4), uint(17, 4) + bytes(16), session.sealed(1, get(path))[1][:-1]):
+        expect_refused(ctx.outer.post_stream(session.open_stream(1) + tail))
+    for tail in (uint(0, 4), uint(16, 4) + bytes(16), uint(65554, 4) + bytes(65554), uint(2**32 - 1, 4) + bytes(100)):
         answer = ctx.outer.post_stream(session.open_stream(1) + tail)
-        expect_in("outer status", (400, 408, 422), answer.status)
+        expect_in("outer status", (400, 422), answer.status)
     echoed(session.exchange(1, session.sealed(1, get(path))))
 
 
@@ -202,14 +204,15 @@ def truncated(ctx: Context) -> None:
         expect_in(f"complete requests ({what})", (0, 1) if may_complete else (0,), ctx.app.completed(path))
 
 
-@case("request with RESET at its end: never complete at the app")
+@case("request with RESET at its end: RESET cancelled, and never complete at the app")
 def client_reset(ctx: Context) -> None:
     session, path = ctx.session(), fresh_path()
     for body in ([], [(DATA, bytes(1000))]):
         stream_id = session.next_id()
         sealer = session.sealer(stream_id)
         frames = [(HEAD, get(path, b"POST").encode()), *body, (RESET, uint(CANCELLED, 2))]
-        expect_reset(lambda: session.exchange(stream_id, [session.open_stream(stream_id), *(sealer.seal(t, c) for t, c in frames)]))
+        parts = [session.open_stream(stream_id), *(sealer.seal(t, c) for t, c in frames)]
+        expect_reset(lambda: session.exchange(stream_id, parts), CANCELLED)
     expect("complete requests", 0, ctx.app.completed(path))
 
 
@@ -302,9 +305,16 @@ def outside(ctx: Context) -> None:
     expect("requests at the app", 0, len(ctx.app.seen) - before)
 
 
-@case("app breaks off: RESET app-failed")
+@case("app breaks off, before, in or after its response head: RESET app-failed, and the request is not sent again")
 def app_broken(ctx: Context) -> None:
     expect_reset(lambda: ctx.session().request(get("/broken")), APP_FAILED)
+    for method, body in ((b"GET", b""), (b"POST", b"x")):
+        for kind in ("silent", "half"):
+            path = f"/special/{kind}/{secrets.token_hex(6)}"
+            session = ctx.session(0x0001)
+            session.request(get("/echo"))  # so that there is a connection that the proxy may use again
+            expect_reset(lambda: session.request(get(path, method), body), APP_FAILED)
+            expect(f"requests at the app, {method!r} {kind}", 1, ctx.app.count(path))
 
 
 @case("app down: 502 app_unreachable in the channel", last=True)

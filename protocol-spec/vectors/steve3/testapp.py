@@ -163,6 +163,11 @@ class Handler(BaseHTTPRequestHandler):
             self._plain(b"HTTP/1.1 200 OK\ncontent-length: 4\n" + lines, b"body")
         elif kind == "large":
             self._plain(b"HTTP/1.1 200 OK\ncontent-length: 4\nx: %b\n" % (b"a" * int(argument)), b"body")
+        elif kind == "silent":
+            self.close_connection = True
+        elif kind == "half":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-le")
+            self.close_connection = True
         elif kind == "garbage":
             self._plain(b"this is not HTTP\n", b"at all")
         elif kind == "repeated":
