@@ -5,6 +5,7 @@ use crate::schedule::TrafficKey;
 use crate::suite::Suite;
 use crate::usage::Usage;
 use bytes::{Bytes, BytesMut};
+use std::fmt;
 use std::sync::Arc;
 
 /// Largest content, and largest sum of content and padding, in bytes.
@@ -33,7 +34,7 @@ pub enum FrameType {
 }
 
 /// An opened frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     /// What `content` is.
     pub frame_type: FrameType,
@@ -41,6 +42,14 @@ pub struct Frame {
     pub fin: bool,
     /// At most [`MAX_CONTENT_LEN`] bytes.
     pub content: Bytes,
+}
+
+/// Shows no content: what is in a log must not be plaintext.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frame_type, fin, content } = self;
+        write!(f, "Frame({frame_type:?}, fin: {fin}, {} bytes)", content.len())
+    }
 }
 
 /// Why a frame was not opened. The stream ends with it.

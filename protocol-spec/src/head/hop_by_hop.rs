@@ -17,10 +17,10 @@ const NEVER_NAMED: [&str; 3] = ["content-length", "host", "te"];
 /// Prefix of the fields that only the proxy may set.
 const RESERVED_PREFIX: &str = "steve-";
 
-/// True for fields in the namespace of the proxy, also where `_` stands for `-`: gateway interfaces
-/// map both to the same variable.
+/// True for fields in the namespace of the proxy, also where another separator stands for `-`: gateway
+/// interfaces map all of them to the same variable.
 pub fn is_reserved(name: &str) -> bool {
-    let normal = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let normal = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() >= RESERVED_PREFIX.len()
         && name.bytes().map(normal).zip(RESERVED_PREFIX.bytes()).all(|(a, b)| a == b)
 }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn row_22_the_namespace_of_the_proxy() {
-        for name in ["steve-session", "steve-", "Steve-Session", "STEVE-X", "steve_session"] {
+        for name in ["steve-session", "steve-", "Steve-Session", "STEVE-X", "steve_session", "steve.x"] {
             assert!(is_reserved(name), "{name}");
         }
         for name in ["steve", "steven-x", "x-steve-", "", "st"] {

@@ -2,9 +2,10 @@ use super::{Phase, ResetCode, Role};
 use crate::frame::{Frame, FrameError, FrameOpener, FrameType};
 use crate::head::{BodyLength, HeadError, Trailers};
 use bytes::Bytes;
+use std::fmt;
 
 /// What a peer sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Event<H> {
     /// The head of an informational response; the final head is still to come.
     Informational(H),
@@ -26,6 +27,19 @@ pub enum Event<H> {
     Trailers(Trailers),
     /// The message ends incomplete.
     Reset(ResetCode),
+}
+
+/// Shows no bytes of a body: what is in a log must not be plaintext.
+impl<H: fmt::Debug> fmt::Debug for Event<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Informational(head) => write!(f, "Informational({head:?})"),
+            Self::Head { head, fin } => write!(f, "Head({head:?}, fin: {fin})"),
+            Self::Data { data, fin } => write!(f, "Data({} bytes, fin: {fin})", data.len()),
+            Self::Trailers(trailers) => write!(f, "Trailers({trailers:?})"),
+            Self::Reset(code) => write!(f, "Reset({code})"),
+        }
+    }
 }
 
 /// Why a message cannot be read on. What was read before is authentic, but the message is not whole.

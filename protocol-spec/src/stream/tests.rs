@@ -235,3 +235,16 @@ fn what_follows_the_end_is_ignored() {
     assert!(opener.is_complete());
     opener.end().unwrap();
 }
+
+#[test]
+fn row_34_what_is_printed_for_debugging_holds_no_plaintext() {
+    let mut sealer = sealer::<Request>();
+    let mut wire = BytesMut::new();
+    let head = request("POST", &[("cookie", "secret-cookie")]);
+    sealer.head(&head, false, &mut wire).unwrap();
+    sealer.data(b"secret-body", false, &mut wire).unwrap();
+    sealer.trailers(&fields(&[("x-sum", "secret-sum")]), &mut wire).unwrap();
+    let printed = format!("{:?}", drain(&mut opener::<Request>(), wire).unwrap());
+    assert!(!printed.contains("secret"), "{printed}");
+    assert!(!printed.contains("path?q"), "{printed}");
+}
