@@ -64,7 +64,7 @@ impl Client {
                 Ok(trusted) => return Ok(trusted.enclave.clone()),
                 Err(error) => error,
             };
-            let attempt = Attempt { number, sent: false, idempotent: true, replayable: true };
+            let attempt = Attempt { number, sent: false, repeatable: true, replayable: true };
             match retry::decide(attempt, &error) {
                 Decision::Fail => return Err(error),
                 Decision::RetryAfter(delay) => tokio::time::sleep(delay).await,
@@ -85,8 +85,9 @@ impl Client {
     /// Sends a request; gives the response as soon as its head is there.
     ///
     /// The URI is a path, or an absolute URI of the client's origin. The request is sent again, at
-    /// most twice, only if the enclave certainly did not hand it to the app; or if its method is
-    /// idempotent or it carries [`Idempotent`], and its body is not a stream.
+    /// most twice, only if its body is not a stream, and the enclave certainly did not hand it to the
+    /// app; or its method is safe (GET, HEAD, OPTIONS, TRACE) or it carries [`Idempotent`]. Only the
+    /// setup before it, which sends nothing of it, is repeated for any request.
     ///
     /// Dropping the future cancels the exchange.
     pub async fn request<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
@@ -96,10 +97,10 @@ impl Client {
     {
         let (parts, body) = request.into_parts();
         let body = RequestBody::new(body);
-        let idempotent = parts.extensions.get::<Idempotent>().is_some();
+        // Not idempotent methods: the original may come after requests sent later (SPEC.md, 13.4).
+        let repeatable = parts.method.is_safe() || parts.extensions.get::<Idempotent>().is_some();
         let prepared = Prepared::new(&self.inner.origin, parts, &body)?;
-        let idempotent = idempotent || prepared.is_idempotent();
-        let sending = self.inner.send(&prepared, body, idempotent);
+        let sending = self.inner.send(&prepared, body, repeatable);
         match self.inner.request_timeout {
             None => sending.await,
             Some(after) => tokio::time::timeout(after, sending)
@@ -139,7 +140,7 @@ impl Inner {
         self: &Arc<Self>,
         prepared: &Prepared,
         mut body: RequestBody,
-        idempotent: bool,
+        repeatable: bool,
     ) -> Result<Response<Body>, Error> {
         let mut number = 1;
         loop {
@@ -153,7 +154,7 @@ impl Inner {
                     }
                 }
             };
-            let attempt = Attempt { number, sent, idempotent, replayable: again.is_some() };
+            let attempt = Attempt { number, sent, repeatable, replayable: again.is_some() };
             match (retry::decide(attempt, &error), again) {
                 (Decision::RetryAfter(delay), Some(again)) => {
                     tokio::time::sleep(delay).await;

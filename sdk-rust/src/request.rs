@@ -57,7 +57,8 @@ impl RequestBuilder {
         })
     }
 
-    /// Says that sending the request twice does no harm; see [`Idempotent`].
+    /// Promises that no harm is done when the app executes the request more than once, or late; see
+    /// [`Idempotent`].
     pub fn idempotent(self) -> Self {
         self.change(|request| {
             request.extensions_mut().insert(Idempotent);

@@ -9,7 +9,18 @@ pub(crate) const MAX_ATTEMPTS: u32 = 3;
 
 const BACK_OFF: Duration = Duration::from_millis(200);
 
-/// Put into the extensions of a request: the caller says that sending it twice does no harm.
+/// Put into the extensions of a request: the caller allows to send it again although the app may
+/// have got it.
+///
+/// Without it, that is done for safe methods only (GET, HEAD, OPTIONS, TRACE). PUT and DELETE are
+/// idempotent, but that is not enough against a host that misbehaves: it can hold a request back,
+/// forge a failure, let the repetition and later requests pass, and then let go of the first one.
+///
+/// So the caller promises that no harm is done when the app executes the request more than once,
+/// *and* when it executes it late: after requests that were sent after it, and at any time until the
+/// session ends, even though this request was answered long ago. An old value that overwrites a
+/// newer one is harm; requests that carry an idempotency key or a precondition (`if-match`), which
+/// the app checks, are what this is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Idempotent;
 
@@ -20,8 +31,8 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
     /// A byte of the stream may have left the client.
     pub(crate) sent: bool,
-    /// By method or by the caller's word.
-    pub(crate) idempotent: bool,
+    /// May be sent again although the app may have got it: by method or by the caller's word.
+    pub(crate) repeatable: bool,
     /// The whole body can be sent, once more if it was sent.
     pub(crate) replayable: bool,
 }
@@ -38,7 +49,7 @@ pub(crate) fn decide(attempt: Attempt, error: &Error) -> Decision {
     if attempt.number >= MAX_ATTEMPTS || !attempt.replayable {
         return Decision::Fail;
     }
-    let may_repeat = !attempt.sent || attempt.idempotent || error.is_not_dispatched();
+    let may_repeat = !attempt.sent || attempt.repeatable || error.is_not_dispatched();
     if may_repeat && is_transient(error) {
         Decision::RetryAfter(delay(attempt.number, error))
     } else {
@@ -50,6 +61,8 @@ pub(crate) fn decide(attempt: Attempt, error: &Error) -> Decision {
 fn is_transient(error: &Error) -> bool {
     match error {
         Error::Transport { connect, .. } => !connect,
+        // By then the handshake was tried with new evidence.
+        Error::Outer { stage: Stage::Handshake, status, .. } if status.as_u16() == 422 => false,
         Error::Outer { status, .. } => matches!(status.as_u16(), 408 | 422 | 502 | 503 | 504),
         Error::Channel(ChannelError::Truncated) => true,
         Error::Channel(ChannelError::Reset { code }) => {
@@ -89,8 +102,8 @@ mod tests {
     use http::StatusCode;
     use steve_protocol::stream::StreamError;
 
-    const POST: Attempt = Attempt { number: 1, sent: true, idempotent: false, replayable: true };
-    const GET: Attempt = Attempt { idempotent: true, ..POST };
+    const POST: Attempt = Attempt { number: 1, sent: true, repeatable: false, replayable: true };
+    const GET: Attempt = Attempt { repeatable: true, ..POST };
 
     fn outer(status: u16) -> Error {
         let status = StatusCode::from_u16(status).unwrap();
@@ -110,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn row_8_unauthenticated_hints_never_repeat_an_unsafe_request() {
+    fn row_08_unauthenticated_hints_never_repeat_an_unsafe_request() {
         for error in
             [outer(422), outer(503), outer(408), broken(false), ChannelError::Truncated.into()]
         {
@@ -118,6 +131,16 @@ mod tests {
             assert!(retries(GET, &error), "{error}");
             assert!(retries(Attempt { sent: false, ..POST }, &error), "{error}");
         }
+    }
+
+    #[test]
+    fn a_handshake_refused_with_new_evidence_is_final() {
+        let refused = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Error::Outer { stage: Stage::Handshake, status, code: None }
+        };
+        assert!(!retries(Attempt { sent: false, ..GET }, &refused(422)));
+        assert!(retries(Attempt { sent: false, ..POST }, &refused(503)));
     }
 
     #[test]

@@ -40,9 +40,23 @@ impl Session {
         }
     }
 
-    /// Waits until the proxy's limit allows one more stream.
+    /// Waits until the proxy's limit allows one more stream; none when the session ends before.
     pub(crate) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.streams.clone().acquire_owned().await.ok()
+        let permit = self.streams.clone().acquire_owned();
+        match tokio::time::timeout(self.remaining(), permit).await {
+            Ok(permit) => permit.ok(),
+            Err(_) => {
+                self.end();
+                None
+            }
+        }
+    }
+
+    /// How long new streams may still be opened, as far as the lifetime goes.
+    fn remaining(&self) -> Duration {
+        let elapsed_ms = self.trusted.clock.now_ms().saturating_sub(self.started_ms);
+        nine_tenths(self.core.parameters().lifetime)
+            .saturating_sub(Duration::from_millis(elapsed_ms))
     }
 
     /// Opens a stream; none when it is time for a new session.
@@ -63,10 +77,10 @@ impl Session {
     pub(crate) fn is_usable(&self) -> bool {
         let parameters = self.core.parameters();
         let now_ms = self.trusted.clock.now_ms();
-        let since = |ms| Duration::from_millis(now_ms.saturating_sub(ms));
+        let idle_ms = now_ms.saturating_sub(self.last_frame_ms.load(Relaxed));
         !self.ended.load(Relaxed)
-            && since(self.started_ms) < nine_tenths(parameters.lifetime)
-            && since(self.last_frame_ms.load(Relaxed)) < nine_tenths(parameters.idle_timeout)
+            && !self.remaining().is_zero()
+            && Duration::from_millis(idle_ms) < nine_tenths(parameters.idle_timeout)
             && self.trusted.is_valid()
     }
 
@@ -75,9 +89,10 @@ impl Session {
         self.last_frame_ms.store(self.trusted.clock.now_ms(), Relaxed);
     }
 
-    /// No further streams; those that are open go on.
+    /// No further streams, and nobody waits for one any more; those that are open go on.
     pub(crate) fn end(&self) {
         self.ended.store(true, Relaxed);
+        self.streams.close();
     }
 }
 

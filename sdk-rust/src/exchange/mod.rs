@@ -112,8 +112,7 @@ fn begin(
     };
     let Some(bytes) = whole else {
         sealer.head(prepared.head(), false, &mut out)?;
-        let length = prepared.body_length();
-        let (upload, link) = Upload::new(sealer, body.0, length, out, guard.clone());
+        let (upload, link) = Upload::new(sealer, prepared, body.0, out, guard.clone());
         return Ok((OuterBody::Upload(Box::new(upload)), Some(link)));
     };
     sealer.head(prepared.head(), bytes.is_empty(), &mut out)?;

@@ -12,6 +12,8 @@ pub(crate) struct Prepared {
     head: Bytes,
     method: Method,
     body_length: BodyLength,
+    /// The values of `connection`, which is not in the head itself.
+    connection: Vec<HeaderValue>,
 }
 
 impl Prepared {
@@ -40,8 +42,8 @@ impl Prepared {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
 
-        let hop_by_hop =
-            HopByHop::new(headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes));
+        let connection: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+        let hop_by_hop = HopByHop::new(connection.iter().map(HeaderValue::as_bytes));
         let fields = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
@@ -57,7 +59,7 @@ impl Prepared {
             return Err(InvalidRequest::ContentLength);
         }
         let body_length = BodyLength::of_request(&decoded);
-        Ok(Self { head, method: parts.method, body_length })
+        Ok(Self { head, method: parts.method, body_length, connection })
     }
 
     /// The content of the HEAD frame.
@@ -70,13 +72,13 @@ impl Prepared {
         self.body_length
     }
 
-    pub(super) fn is_head_request(&self) -> bool {
-        self.method == Method::HEAD
+    /// The caller's `connection` fields: they take fields away from the trailers too.
+    pub(super) fn connection(&self) -> &[HeaderValue] {
+        &self.connection
     }
 
-    /// True if the method's definition allows to repeat it (RFC 9110, Section 9.2.2).
-    pub(crate) fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent()
+    pub(super) fn is_head_request(&self) -> bool {
+        self.method == Method::HEAD
     }
 
     /// The length of the response's body, if its head says that.

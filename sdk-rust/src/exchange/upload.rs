@@ -1,10 +1,11 @@
+use super::Prepared;
 use super::guard::StreamGuard;
 use super::outer_body::Aborted;
 use crate::error::{BoxError, Error, InvalidRequest, SharedError};
 use crate::request_body::Kind;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use std::convert::Infallible;
@@ -12,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use steve_protocol::frame::MAX_CONTENT_LEN;
-use steve_protocol::head::{self, BodyLength};
+use steve_protocol::head::{self, BodyLength, HopByHop};
 use steve_protocol::stream::{MessageSealer, Request, ResetCode};
 use tokio::sync::oneshot;
 
@@ -24,6 +25,8 @@ pub(crate) struct Upload {
     pending: Bytes,
     trailers: Option<HeaderMap>,
     length: BodyLength,
+    /// The values of the head's `connection` fields.
+    connection: Vec<HeaderValue>,
     /// Sealed, to be sent.
     out: BytesMut,
     guard: Arc<StreamGuard>,
@@ -37,8 +40,8 @@ impl Upload {
     /// `out` begins the stream: StreamOpen and HEAD, sealed without FIN.
     pub(crate) fn new(
         sealer: MessageSealer<Request>,
+        prepared: &Prepared,
         body: Kind,
-        length: BodyLength,
         out: BytesMut,
         guard: Arc<StreamGuard>,
     ) -> (Self, Link) {
@@ -53,7 +56,8 @@ impl Upload {
             source,
             pending,
             trailers: None,
-            length,
+            length: prepared.body_length(),
+            connection: prepared.connection().to_vec(),
             out,
             guard,
             wanted,
@@ -132,9 +136,14 @@ impl Upload {
         Ok(())
     }
 
+    /// Leaves out the fields that end at a hop (SPEC.md, Section 10.2).
     fn seal_trailers(&mut self, trailers: &HeaderMap) -> Result<(), Error> {
-        let fields: Vec<_> =
-            trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let hop_by_hop = HopByHop::new(self.connection.iter().map(HeaderValue::as_bytes));
+        let fields: Vec<_> = trailers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .filter(|(name, value)| !hop_by_hop.drops(name, value))
+            .collect();
         let encoded = head::encode_trailers(fields.into_iter()).map_err(InvalidRequest::from)?;
         Ok(self.sealer.trailers(&encoded, &mut self.out)?)
     }

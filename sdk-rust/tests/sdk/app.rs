@@ -19,6 +19,8 @@ pub(crate) struct App {
     pub(crate) endings: Mutex<Vec<Ending>>,
     pub(crate) concurrent: AtomicUsize,
     pub(crate) most_concurrent: AtomicUsize,
+    /// Names of the fields in trailers.
+    pub(crate) trailers: Mutex<Vec<String>>,
     /// Bytes of request bodies received.
     pub(crate) received: AtomicUsize,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Exchange {
     incoming: Incoming,
     out: Sender<Bytes>,
     session: String,
+    /// Names of the fields in the request's trailers.
+    trailers: Vec<String>,
     over: bool,
 }
 
@@ -50,7 +54,7 @@ impl Exchange {
     ) -> Self {
         let ServerStream { first, request, response, .. } = stream;
         let Ok(Event::Head { head, fin }) = first else { panic!("no head") };
-        Self { head, request, response, incoming, out, session, over: fin }
+        Self { head, request, response, incoming, out, session, trailers: Vec::new(), over: fin }
     }
 
     fn line(&self) -> String {
@@ -66,7 +70,8 @@ impl Exchange {
                     return Ok(Some(data));
                 }
                 Ok(Some(Event::Trailers(trailers))) => {
-                    assert_eq!(trailers.fields().iter().next().unwrap().name(), "x-trailer");
+                    let names = trailers.fields().iter().map(|line| line.name().to_owned());
+                    self.trailers.extend(names);
                     self.over = true;
                 }
                 Ok(Some(Event::Reset(code))) => return Err(Ending::Reset(code)),
@@ -173,6 +178,7 @@ impl App {
             self.received.fetch_add(data.len(), SeqCst);
             exchange.data(&data, false).await;
         }
+        self.trailers.lock().unwrap().append(&mut exchange.trailers);
         exchange.data(b"", true).await;
         Ok(())
     }

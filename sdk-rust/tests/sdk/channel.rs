@@ -3,9 +3,14 @@
 use crate::app::Ending;
 use crate::proxy::Fate;
 use crate::support::{builder, eventually, exchange, pair, stream};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use std::convert::Infallible;
 use std::time::Duration;
-use steve_sdk::{ChannelError, Error, HandshakeError, InvalidRequest, Receipt, ResetCode, Stage};
+use steve_sdk::{
+    ChannelError, Error, HandshakeError, InvalidRequest, Receipt, RequestBody, ResetCode, Stage,
+};
 
 #[tokio::test]
 async fn an_exchange_and_its_receipt() {
@@ -28,7 +33,7 @@ async fn an_exchange_and_its_receipt() {
 }
 
 #[tokio::test]
-async fn row_9_nothing_of_a_request_is_visible_outside() {
+async fn row_09_nothing_of_a_request_is_visible_outside() {
     let (proxy, client) = pair().await;
     let request = client.post("/secret-path?secret-query").header("x-secret-name", "secret-value");
     let response = request.body("secret-body").send().await.unwrap();
@@ -48,7 +53,7 @@ async fn the_binding_is_what_the_app_sees() {
 }
 
 #[tokio::test]
-async fn row_6_a_response_cut_anywhere_never_ends_cleanly() {
+async fn row_06_a_response_cut_anywhere_never_ends_cleanly() {
     let (proxy, client) = pair().await;
     // An echo of 10 bytes: the head, the bytes in one frame, an empty frame with FIN.
     let mut complete = 0;
@@ -76,7 +81,7 @@ async fn row_6_a_response_cut_anywhere_never_ends_cleanly() {
 }
 
 #[tokio::test]
-async fn row_6_the_end_mark_decides_and_errors_are_not_forgotten() {
+async fn row_06_the_end_mark_decides_and_errors_are_not_forgotten() {
     let (proxy, client) = pair().await;
     proxy.plan([Fate::CutTo(usize::MAX)]);
     let (_, whole) = exchange(&client, "POST", "/", "body").await.unwrap();
@@ -97,7 +102,7 @@ async fn row_6_the_end_mark_decides_and_errors_are_not_forgotten() {
 }
 
 #[tokio::test]
-async fn row_6_an_app_that_dies_half_way_is_an_error() {
+async fn row_06_an_app_that_dies_half_way_is_an_error() {
     let (_proxy, client) = pair().await;
     let mut body = client.get("/dies").send().await.unwrap().into_body();
     assert_eq!(http_body::Body::size_hint(&body).exact(), Some(8));
@@ -132,7 +137,7 @@ async fn tampered_and_swapped_responses_are_errors() {
 const HELLO_LEN: usize = 1168;
 
 #[tokio::test]
-async fn row_1_whoever_lacks_the_attested_key_has_no_session() {
+async fn row_01_whoever_lacks_the_attested_key_has_no_session() {
     let (proxy, client) = pair().await;
     for (hello, expected) in [
         (vec![0; HELLO_LEN], "malformed"),
@@ -160,13 +165,26 @@ async fn row_1_whoever_lacks_the_attested_key_has_no_session() {
 
 #[tokio::test]
 async fn heads_trailers_and_empty_bodies() {
-    let (_proxy, client) = pair().await;
+    let (proxy, client) = pair().await;
     let response = client.get("/trailers").send().await.unwrap();
     let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
     assert_eq!(cookies, ["a", "b"]);
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["x-sum"], "7");
     assert_eq!(collected.to_bytes(), "body");
+
+    let (head, names) = ("close, X-Hop", ["connection", "keep-alive", "te", "x-hop", "x-trailer"]);
+    for (connection, expected) in [(head, &["x-trailer"][..]), ("x-trailer, x-hop", &[])] {
+        let value = http::HeaderValue::from_static("x-sum");
+        let trailers = names.iter().map(|name| (name.parse().unwrap(), value.clone())).collect();
+        let frames = [Frame::data(Bytes::from_static(b"body")), Frame::trailers(trailers)];
+        let frames = futures_util::stream::iter(frames.map(Ok::<_, Infallible>));
+        let body = RequestBody::new(StreamBody::new(frames));
+        let request = client.post("/").header("connection", connection).body(body);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.into_body().bytes().await.unwrap(), "body");
+        assert_eq!(std::mem::take(&mut *proxy.app.trailers.lock().unwrap()), expected);
+    }
 
     let response = client.method(http::Method::HEAD, "/").send().await.unwrap();
     assert_eq!(response.headers()["content-length"], "1000");

@@ -53,7 +53,7 @@ async fn a_policy_mismatch_names_the_pcr_and_both_values() {
 }
 
 #[tokio::test]
-async fn row_3_documents_of_the_past_and_the_future_are_refused() {
+async fn row_03_documents_of_the_past_and_the_future_are_refused() {
     let (proxy, client) = pair().await;
     for offset in [-3_600_000, -301_000, 301_000 + 5_000, 3_600_000] {
         proxy.enclave.testimony.lock().unwrap().clock_offset_ms = offset;

@@ -4,10 +4,10 @@ use crate::proxy::Fate;
 use crate::support::{exchange, pair, stream};
 use http::Request;
 use std::sync::atomic::Ordering::SeqCst;
-use steve_sdk::{ChannelError, Error, RequestBody, ResetCode};
+use steve_sdk::{ChannelError, Error, RequestBody, ResetCode, Stage};
 
 #[tokio::test]
-async fn row_8_forged_hints_after_a_post_do_not_repeat_it() {
+async fn row_08_forged_hints_after_a_post_do_not_repeat_it() {
     for status in [408, 422, 500, 502, 503] {
         let (proxy, client) = pair().await;
         proxy.plan([Fate::ForgedAfterDispatch(status), Fate::ForgedBefore(status)]);
@@ -23,8 +23,47 @@ async fn row_8_forged_hints_after_a_post_do_not_repeat_it() {
     }
 }
 
+/// The host can hold the original back, and let go of it after later writes (SPEC.md, Section 13.4).
 #[tokio::test]
-async fn row_8_forged_hints_after_a_get_repeat_it() {
+async fn row_08_forged_hints_do_not_repeat_methods_that_are_only_idempotent() {
+    for method in ["PUT", "DELETE"] {
+        let (proxy, client) = pair().await;
+        for fate in [
+            Fate::ForgedBefore(503),
+            Fate::ForgedBefore(422),
+            Fate::ForgedAfterDispatch(503),
+            Fate::CutTo(0),
+            Fate::BreakAt(3),
+        ] {
+            proxy.app.requests.lock().unwrap().clear();
+            proxy.plan([fate]);
+            exchange(&client, method, "/", "old").await.unwrap_err();
+            let dispatched = !matches!(fate, Fate::ForgedBefore(_));
+            let requests = proxy.app.requests.lock().unwrap().len();
+            assert_eq!(requests, usize::from(dispatched), "{method}: {fate:?}");
+        }
+        proxy.app.requests.lock().unwrap().clear();
+        proxy.plan([Fate::ForgedBefore(503)]);
+        let request = client.method(method.parse().unwrap(), "/").body("old").idempotent();
+        request.send().await.unwrap();
+        proxy.plan([Fate::Reset(ResetCode::REFUSED)]);
+        exchange(&client, method, "/", "old").await.unwrap();
+        assert_eq!(proxy.app.requests.lock().unwrap().len(), 2, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn row_08_forged_hints_repeat_safe_methods() {
+    for method in ["GET", "HEAD", "OPTIONS", "TRACE"] {
+        let (proxy, client) = pair().await;
+        proxy.plan([Fate::ForgedBefore(503)]);
+        exchange(&client, method, "/", "").await.unwrap();
+        assert_eq!(*proxy.app.requests.lock().unwrap(), [format!("{method} /")]);
+    }
+}
+
+#[tokio::test]
+async fn row_08_forged_hints_after_a_get_repeat_it() {
     for status in [408, 422, 502, 503] {
         let (proxy, client) = pair().await;
         proxy.plan([Fate::ForgedAfterDispatch(status)]);
@@ -127,6 +166,20 @@ async fn after_a_restart_requests_find_a_new_session_with_new_evidence() {
     assert!(matches!(error, Error::Outer { .. }), "a 422 proves nothing: {error}");
     exchange(&client, "POST", "/", "1 euro").await.unwrap();
     assert_eq!(proxy.app.requests.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_handshake_refused_again_with_new_evidence_is_final() {
+    for method in ["GET", "POST"] {
+        let (proxy, client) = pair().await;
+        proxy.forged_hellos.lock().unwrap().extend([const { Err(422) }; 10]);
+        let error = exchange(&client, method, "/", "").await.unwrap_err();
+        let Error::Outer { stage: Stage::Handshake, status, .. } = error else { panic!("{error}") };
+        assert_eq!(status, 422);
+        assert_eq!(proxy.forged_hellos.lock().unwrap().len(), 8, "one handshake, and one more");
+        assert_eq!(proxy.enclave.evidence_requests.load(SeqCst), 2);
+        assert!(proxy.app.requests.lock().unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

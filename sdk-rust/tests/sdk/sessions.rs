@@ -69,6 +69,26 @@ async fn no_more_streams_at_once_than_the_proxy_allows() {
     assert_eq!(proxy.enclave.handshakes.load(SeqCst), 1);
 }
 
+/// A stream that stays open keeps its place; who waits for that place must not wait for ever.
+#[tokio::test]
+async fn who_waits_behind_a_session_that_ends_goes_on_with_a_new_one() {
+    let proxy = Proxy::start(None).await;
+    {
+        let mut parameters = proxy.enclave.parameters.lock().unwrap();
+        parameters.max_streams = 1;
+        parameters.lifetime = Duration::from_secs(2);
+    }
+    let client = builder(&proxy).build().unwrap();
+    let open = client.get("/stalls").send().await.unwrap();
+    let queued = tokio::time::timeout(Duration::from_secs(10), together(&client, 3, "/slow"));
+    for result in queued.await.expect("the queued requests hang") {
+        result.unwrap();
+    }
+    assert_eq!(proxy.enclave.handshakes.load(SeqCst), 2);
+    assert_eq!(proxy.app.requests.lock().unwrap().len(), 4);
+    drop(open);
+}
+
 #[tokio::test]
 async fn sessions_are_renewed_before_their_lifetime_and_idle_time_end() {
     let second = Duration::from_secs(1);

@@ -14,10 +14,10 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Fetch fresh evidence, check it and report every check.
+    /// Fetch fresh evidence, check it and report every check on standard error.
     #[command(after_help = crate::exit::HELP)]
     Verify(VerifyArgs),
-    /// Verify the enclave, send it one request and print the response body.
+    /// Verify the enclave, report as `verify` does, send one request and print the response body.
     #[command(after_help = crate::exit::HELP)]
     Request(Box<RequestArgs>),
 }
