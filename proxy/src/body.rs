@@ -19,6 +19,8 @@ pub(crate) struct BrokenOff;
 pub(crate) enum OuterBody {
     /// All of it at once.
     Whole(Bytes),
+    /// Evidence: what is one client's own, then what all share.
+    Evidence { own: Bytes, shared: Bytes },
     /// Sealed frames.
     Stream(Box<Outbound>),
     /// A plaintext response of the app, passed on.
@@ -36,6 +38,11 @@ impl Body for OuterBody {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Evidence { own, shared } => {
+                let next = if own.is_empty() { shared } else { own };
+                let next = std::mem::take(next);
+                Poll::Ready((!next.is_empty()).then_some(Ok(Frame::data(next))))
+            }
             Self::Stream(outbound) => outbound.poll_frame(cx),
             Self::Plain { body, .. } => poll_data(body, cx),
         }
@@ -44,6 +51,7 @@ impl Body for OuterBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
+            Self::Evidence { own, shared } => own.is_empty() && shared.is_empty(),
             Self::Stream(_) => false,
             Self::Plain { body, .. } => body.is_end_stream(),
         }
@@ -52,6 +60,9 @@ impl Body for OuterBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Evidence { own, shared } => {
+                SizeHint::with_exact((own.len() + shared.len()) as u64)
+            }
             Self::Stream(_) => SizeHint::default(),
             Self::Plain { body, .. } => body.size_hint(),
         }

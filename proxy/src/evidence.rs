@@ -32,8 +32,17 @@ pub(crate) struct EvidenceService {
 }
 
 enum Job {
-    Challenge(Challenge, oneshot::Sender<Bytes>),
+    Challenge(Challenge, oneshot::Sender<Encoded>),
     Unchallenged(oneshot::Sender<Result<(), AttestError>>),
+}
+
+/// Evidence for one client. The configuration and the manifest, which are most of it and the same for
+/// all, are kept once: an answer that its client does not read holds little memory (row 18).
+#[derive(Clone)]
+pub(crate) struct Encoded {
+    /// All up to the configuration.
+    pub(crate) own: Bytes,
+    pub(crate) shared: Bytes,
 }
 
 /// What is sent along with every document.
@@ -44,7 +53,7 @@ pub(crate) struct Statements {
 
 #[derive(Default)]
 struct Shared {
-    unchallenged: RwLock<Option<(Bytes, Instant)>>,
+    unchallenged: RwLock<Option<(Encoded, Instant)>>,
     /// The last attestation succeeded.
     works: AtomicBool,
 }
@@ -61,7 +70,15 @@ impl EvidenceService {
         let (jobs, queue) = mpsc::channel(limits.max_challenges);
         let shared = Arc::new(Shared::default());
         let max_batch = limits.max_challenges;
-        let owner = Owner { attester, keys, clock, statements, shared: shared.clone(), max_batch };
+        let owner = Owner {
+            attester,
+            keys,
+            clock,
+            statements,
+            tail: Bytes::new(),
+            shared: shared.clone(),
+            max_batch,
+        };
         thread::Builder::new().name("attester".into()).spawn(move || owner.run(queue))?;
         Ok(Self {
             jobs,
@@ -74,7 +91,7 @@ impl EvidenceService {
     }
 
     /// Evidence that is fresh for `challenge`.
-    pub(crate) async fn challenge(&self, challenge: Challenge) -> Result<Bytes, NoEvidence> {
+    pub(crate) async fn challenge(&self, challenge: Challenge) -> Result<Encoded, NoEvidence> {
         let (reply, answer) = oneshot::channel();
         self.jobs.try_send(Job::Challenge(challenge, reply)).map_err(|_| NoEvidence)?;
         let answer = timeout(self.challenge_timeout, answer).await;
@@ -82,7 +99,7 @@ impl EvidenceService {
     }
 
     /// Evidence made in advance, for nobody in particular.
-    pub(crate) fn unchallenged(&self) -> Result<Bytes, NoEvidence> {
+    pub(crate) fn unchallenged(&self) -> Result<Encoded, NoEvidence> {
         let made = self.shared.unchallenged.read().unwrap_or_else(PoisonError::into_inner);
         let fresh = made.as_ref().filter(|(_, at)| at.elapsed() < 2 * self.refresh);
         fresh.map(|(encoded, _)| encoded.clone()).ok_or(NoEvidence)
@@ -126,6 +143,8 @@ struct Owner {
     keys: Arc<KeyRing>,
     clock: Arc<NsmClock>,
     statements: Statements,
+    /// The statements as evidence holds them, once they have been encoded.
+    tail: Bytes,
     shared: Arc<Shared>,
     max_batch: usize,
 }
@@ -159,7 +178,7 @@ impl Owner {
     fn batch(
         &mut self,
         challenges: &[Challenge],
-        replies: Vec<oneshot::Sender<Bytes>>,
+        replies: Vec<oneshot::Sender<Encoded>>,
     ) -> Result<(), AttestError> {
         let Ok(tree) = MerkleTree::new(challenges) else { return Ok(()) };
         let (key_config, document) = self.attest(Some(&tree.root()))?;
@@ -192,18 +211,25 @@ impl Owner {
     }
 
     fn encode(
-        &self,
+        &mut self,
         key_config: &[u8],
         document: &[u8],
         leaf_index: u32,
         tree_size: u32,
         path: &[u8],
-    ) -> Result<Bytes, AttestError> {
+    ) -> Result<Encoded, AttestError> {
         let Statements { configuration, manifest } = &self.statements;
         let evidence =
             Evidence { key_config, document, leaf_index, tree_size, path, configuration, manifest };
-        let encoded = evidence.encode().map(Bytes::from);
-        encoded.map_err(|_| AttestError::Document("it is too large".into()))
+        let encoded =
+            evidence.encode().map_err(|_| AttestError::Document("it is too large".into()))?;
+        // The statements come last, each after two bytes of length.
+        let statements = 2 + configuration.len() + 2 + manifest.len();
+        let (own, shared) = encoded.split_at(encoded.len().saturating_sub(statements));
+        if self.tail != shared {
+            self.tail = Bytes::copy_from_slice(shared);
+        }
+        Ok(Encoded { own: Bytes::copy_from_slice(own), shared: self.tail.clone() })
     }
 }
 

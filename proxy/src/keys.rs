@@ -21,6 +21,8 @@ pub(crate) struct KeyPlan {
 
 struct Generations {
     current: Arc<EnclaveKeys>,
+    /// When `current` was made.
+    born: Instant,
     previous: Option<Arc<EnclaveKeys>>,
 }
 
@@ -39,8 +41,9 @@ impl KeyRing {
         clock: Arc<NsmClock>,
         entropy: Arc<Entropy>,
     ) -> Result<Self, StartError> {
+        let born = Instant::now();
         let current = generate(&plan, 1, &clock, &entropy)?;
-        let generations = RwLock::new(Generations { current, previous: None });
+        let generations = RwLock::new(Generations { current, born, previous: None });
         Ok(Self { plan, clock, entropy, generations })
     }
 
@@ -64,8 +67,10 @@ impl KeyRing {
 
     fn rotate(&self) -> Result<(), StartError> {
         let epoch = self.current().config().fields().epoch + 1;
+        let born = Instant::now();
         let next = generate(&self.plan, epoch, &self.clock, &self.entropy)?;
         self.write(|generations| {
+            generations.born = born;
             generations.previous = Some(std::mem::replace(&mut generations.current, next));
         });
         Ok(())
@@ -75,7 +80,7 @@ impl KeyRing {
     /// `announce` after every change of the announced generation.
     pub(crate) async fn run(&self, announce: impl Fn()) {
         let KeyPlan { rotation, overlap, .. } = self.plan;
-        let mut born = Instant::now();
+        let mut born = self.read(|generations| generations.born);
         loop {
             sleep_until(born + rotation).await;
             born = Instant::now();

@@ -18,7 +18,7 @@ pub struct Limits {
     pub max_head_size: u32,
     /// Streams open at once in one session.
     pub max_streams: u16,
-    /// Sessions in use.
+    /// Sessions in use. When there are more, one without open streams makes room.
     pub max_sessions: usize,
     /// Sessions whose client has not yet sent an authentic frame. The oldest makes room.
     pub max_unconfirmed: usize,
@@ -26,13 +26,22 @@ pub struct Limits {
     pub unconfirmed_lifetime: Duration,
     /// Outer connections at once; further ones wait in the kernel's accept queue.
     pub max_connections: usize,
-    /// Stream requests at once, over all sessions and connections. Each may hold a few frames
-    /// (65 KiB) in memory, so this is the proxy's memory budget.
+    /// Streams at once whose first frame has authenticated, over all sessions and connections. Each
+    /// may hold a few frames (65 KiB) in memory. With the next two, this is the proxy's memory budget.
     pub max_open_streams: usize,
+    /// Stream requests at once that have not yet named a session in use. Each may hold one frame; the
+    /// oldest makes room.
+    pub max_anonymous: usize,
+    /// Stream requests at once that have named a session in use and whose first frame has not yet
+    /// authenticated. Each may hold one frame; the oldest makes room.
+    pub max_opening: usize,
     /// HTTP/2 streams at once on one outer connection.
     pub max_http2_streams: u32,
     /// Evidence requests waiting for the attester, and the largest batch it answers at once.
     pub max_challenges: usize,
+    /// Evidence in the making or not yet taken, on one outer connection; more requests wait for up to
+    /// `challenge_timeout`. Each holds some 6 KiB.
+    pub max_unread_evidence: usize,
     /// Longest wait of an evidence request.
     pub challenge_timeout: Duration,
     /// Age at which the unchallenged evidence is renewed.
@@ -41,7 +50,8 @@ pub struct Limits {
     pub attester_retry: Duration,
     /// A stream request must have sent its ClientHello or its first frame by then.
     pub first_frame_timeout: Duration,
-    /// Longest idle time of a kept-alive outer connection, including the time its next head takes.
+    /// Longest idle time of a kept-alive outer connection, including the time its next head takes. One
+    /// that was told to close is cut off after the same time again.
     pub header_read_timeout: Duration,
     /// A new outer connection must have sent a whole request head by then.
     pub first_request_timeout: Duration,
@@ -82,8 +92,11 @@ impl Default for Limits {
             unconfirmed_lifetime: Duration::from_secs(60),
             max_connections: 4096,
             max_open_streams: 4096,
+            max_anonymous: 1024,
+            max_opening: 2048,
             max_http2_streams: 256,
             max_challenges: 1024,
+            max_unread_evidence: 32,
             challenge_timeout: Duration::from_secs(10),
             unchallenged_refresh: Duration::from_secs(300),
             attester_retry: Duration::from_secs(5),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use steve_protocol::session::ClientSession;
 use steve_protocol::stream::{Event, ResetCode};
 use steve_protocol::suite::Suite;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const SUITE: Suite = Suite::X25519Aes256Gcm;
@@ -245,7 +246,10 @@ async fn row_23_a_connection_with_a_broken_request_serves_nobody_else() {
     let count = || connections.load(std::sync::atomic::Ordering::Relaxed);
     let proxy = Fixture::start(address).await;
     let session = proxy.connect(SUITE).await;
-    let send = async || Call::post("/", "abc").send(proxy.address, &session).await.unwrap();
+    let send = async || {
+        let call = Call::post("/", "abc").field("content-length", "3");
+        call.send(proxy.address, &session).await.unwrap()
+    };
     for _ in 0..3 {
         assert_eq!(send().await.text(), "abc");
     }
@@ -253,13 +257,51 @@ async fn row_23_a_connection_with_a_broken_request_serves_nobody_else() {
 
     let mut stream = session.open_stream().unwrap();
     let mut cut = BytesMut::from(&stream.open.encode()[..]);
-    stream.request.head(&Call::new("POST", "/").head(), false, &mut cut).unwrap();
+    let head = Call::new("POST", "/").field("content-length", "100").head();
+    stream.request.head(&head, false, &mut cut).unwrap();
     stream.request.data(b"GET /smuggled HTTP/1.1\r\n\r\n", false, &mut cut).unwrap();
     let response = outer::post(proxy.address, STREAM, outer::whole(cut.freeze())).await;
     let failure = read(stream.response, response).await.unwrap_err();
     assert_eq!(failure, Failure::Reset(ResetCode::TRUNCATED));
     assert_eq!(send().await.text(), "abc");
     assert_eq!(count(), 2, "after a broken one there is a new connection");
+}
+
+/// hyper speaks HTTP/1.0 on a connection whose peer once did. A chunked body would then be lost, and
+/// the request look complete and empty.
+#[tokio::test]
+async fn row_06_and_23_an_app_that_once_spoke_http_1_0_gets_no_request_cut_short() {
+    const OK: &[u8] = b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut io, _)) = listener.accept().await {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut chunk = vec![0; 65536];
+                let mut request = String::new();
+                while let Ok(len @ 1..) = io.read(&mut chunk).await {
+                    request += std::str::from_utf8(&chunk[..len]).unwrap();
+                    let chunked = request.contains("transfer-encoding: chunked");
+                    if request.ends_with(if chunked { "\r\n0\r\n\r\n" } else { "\r\n\r\n" }) {
+                        sender.send(std::mem::take(&mut request)).unwrap();
+                        io.write_all(OK).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let proxy = Fixture::start(address).await;
+    let session = proxy.connect(SUITE).await;
+    for _ in 0..3 {
+        Call::get("/").send(proxy.address, &session).await.unwrap();
+        assert!(seen.recv().await.unwrap().starts_with("GET / HTTP/1."));
+        Call::post("/transfer", "amount=1").send(proxy.address, &session).await.unwrap();
+        let post = seen.recv().await.unwrap();
+        assert!(post.starts_with("POST /transfer HTTP/1.1\r\n"), "{post}");
+        assert!(post.ends_with("\r\n\r\n8\r\namount=1\r\n0\r\n\r\n"), "{post}");
+    }
 }
 
 #[tokio::test]

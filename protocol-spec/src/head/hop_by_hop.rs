@@ -20,7 +20,8 @@ const RESERVED_PREFIX: &str = "steve-";
 /// True for fields in the namespace of the proxy, also where another separator stands for `-`: gateway
 /// interfaces map all of them to the same variable.
 pub fn is_reserved(name: &str) -> bool {
-    let normal = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    let normal =
+        |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() >= RESERVED_PREFIX.len()
         && name.bytes().map(normal).zip(RESERVED_PREFIX.bytes()).all(|(a, b)| a == b)
 }
@@ -92,7 +93,9 @@ mod tests {
 
     #[test]
     fn row_22_the_namespace_of_the_proxy() {
-        for name in ["steve-session", "steve-", "Steve-Session", "STEVE-X", "steve_session", "steve.x"] {
+        for name in
+            ["steve-session", "steve-", "Steve-Session", "STEVE-X", "steve_session", "steve.x"]
+        {
             assert!(is_reserved(name), "{name}");
         }
         for name in ["steve", "steven-x", "x-steve-", "", "st"] {

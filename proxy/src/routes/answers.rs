@@ -1,6 +1,7 @@
 //! Every answer outside the channel (SPEC.md, Sections 11 and 13.1).
 
 use crate::body::OuterBody;
+use crate::evidence::Encoded;
 use crate::limits::RETRY_AFTER;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER as RETRY_AFTER_FIELD};
@@ -65,9 +66,10 @@ pub(crate) fn json(status: StatusCode, body: &'static str) -> Response<OuterBody
 }
 
 /// Evidence; unchallenged evidence may be cached for a minute.
-pub(crate) fn evidence(encoded: Bytes, cacheable: bool) -> Response<OuterBody> {
+pub(crate) fn evidence(encoded: Encoded, cacheable: bool) -> Response<OuterBody> {
+    let Encoded { own, shared } = encoded;
     let cache = if cacheable { HeaderValue::from_static("public, max-age=60") } else { NO_STORE };
-    answer(StatusCode::OK, EVIDENCE, cache, OuterBody::Whole(encoded))
+    answer(StatusCode::OK, EVIDENCE, cache, OuterBody::Evidence { own, shared })
 }
 
 /// The one answer of the stream resource, whatever is inside.

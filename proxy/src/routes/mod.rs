@@ -7,9 +7,10 @@ mod plaintext;
 pub(crate) use answers::Refusal;
 
 use crate::body::OuterBody;
+use crate::evidence::Encoded;
 use crate::server::Proxy;
 use crate::stream::{self, discard};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -17,21 +18,27 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use std::sync::Arc;
 use steve_protocol::evidence::{CHALLENGE_LEN, Challenge};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 const BASE: &str = "/.well-known/steve/";
 
-/// Answers one outer request.
-pub(crate) async fn route(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<OuterBody> {
+/// Answers one outer request. `unread` limits the evidence that its connection has not read.
+pub(crate) async fn route(
+    proxy: Arc<Proxy>,
+    unread: Arc<Semaphore>,
+    request: Request<Incoming>,
+) -> Response<OuterBody> {
     let (parts, body) = request.into_parts();
     match parts.uri.path().strip_prefix(BASE) {
-        Some(resource) => steve(&proxy, &parts, resource, body).await,
+        Some(resource) => steve(&proxy, unread, &parts, resource, body).await,
         None => plaintext::serve(&proxy, parts, body).await,
     }
 }
 
 async fn steve(
     proxy: &Proxy,
+    unread: Arc<Semaphore>,
     parts: &Parts,
     resource: &str,
     body: Incoming,
@@ -40,7 +47,7 @@ async fn steve(
     let mut response = if origin.is_some() && cors::is_preflight(&parts.method, &parts.headers) {
         cors::preflight()
     } else {
-        let answer = answer(proxy, parts, resource, body).await;
+        let answer = answer(proxy, unread, parts, resource, body).await;
         answer.unwrap_or_else(Refusal::response)
     };
     if !proxy.cors_origins.is_empty() {
@@ -51,6 +58,7 @@ async fn steve(
 
 async fn answer(
     proxy: &Proxy,
+    unread: Arc<Semaphore>,
     parts: &Parts,
     resource: &str,
     body: Incoming,
@@ -62,7 +70,7 @@ async fn answer(
     };
     let refusal = match resource {
         "v3/stream" if post => return stream::serve(proxy, body).await,
-        "v3/evidence" if post => return evidence(proxy, body).await,
+        "v3/evidence" if post => return evidence(proxy, unread, body).await,
         "v3/evidence" if get => return unchallenged(proxy),
         "health" if get => return Ok(health(proxy)),
         "v3/tunnel" if get => Refusal::NotImplemented,
@@ -88,7 +96,14 @@ async fn refuse<T>(
     Err(refusal)
 }
 
-async fn evidence(proxy: &Proxy, mut body: Incoming) -> Result<Response<OuterBody>, Refusal> {
+/// Evidence for a challenge. The permit stays with the answer's bytes until the connection has taken
+/// them (row 18). Every connection has its own permits, so that a client that does not read keeps
+/// nobody else from evidence.
+async fn evidence(
+    proxy: &Proxy,
+    unread: Arc<Semaphore>,
+    mut body: Incoming,
+) -> Result<Response<OuterBody>, Refusal> {
     let read = timeout(proxy.limits.first_frame_timeout, challenge(&mut body)).await;
     let challenge = read.map_err(|_| Refusal::Timeout).flatten();
     let challenge = match challenge {
@@ -101,8 +116,24 @@ async fn evidence(proxy: &Proxy, mut body: Incoming) -> Result<Response<OuterBod
     if proxy.is_draining() {
         return Err(Refusal::Unavailable);
     }
+    let permit = timeout(proxy.limits.challenge_timeout, unread.acquire_owned()).await;
+    let permit = permit.ok().and_then(Result::ok).ok_or(Refusal::Unavailable)?;
     let encoded = proxy.evidence.challenge(challenge).await;
-    encoded.map(|encoded| answers::evidence(encoded, false)).map_err(|_| Refusal::Unavailable)
+    let Encoded { own, shared } = encoded.map_err(|_| Refusal::Unavailable)?;
+    let own = Bytes::from_owner(Held { bytes: own, _permit: permit });
+    Ok(answers::evidence(Encoded { own, shared }, false))
+}
+
+/// Bytes with the permit that allows them.
+struct Held {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The whole body, which must be a challenge.

@@ -1,6 +1,7 @@
 //! Outer connections: HTTP/1.1, or HTTP/2 with prior knowledge.
 
 use super::Proxy;
+use super::activity::{Activity, Tracked};
 use super::deadline::WriteDeadline;
 use super::listener::Listener;
 use crate::limits::{
@@ -17,9 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::select;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Accepts connections until `stop`, then waits for the open ones, within a limit.
 pub(super) async fn serve<L: Listener>(
@@ -60,20 +61,29 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
 ) {
     let begun = Arc::new(AtomicBool::new(false));
+    let activity = Activity::new();
+    let unread = Arc::new(Semaphore::new(proxy.limits.max_unread_evidence));
     let first_request = sleep(proxy.limits.first_request_timeout);
+    // hyper closes idle HTTP/1.1 connections, but keeps HTTP/2 ones that answer its pings.
+    let idle_limit = proxy.limits.header_read_timeout;
     let builder = builder(&proxy.limits);
     let io = TokioIo::new(WriteDeadline::new(io, proxy.limits.write_timeout));
     let service = service_fn({
-        let begun = begun.clone();
+        let (begun, activity) = (begun.clone(), activity.clone());
         move |request| {
+            let in_flight = activity.begin();
             begun.store(true, Relaxed);
-            let proxy = proxy.clone();
-            async move { Ok::<_, Infallible>(route(proxy, request).await) }
+            let (proxy, unread) = (proxy.clone(), unread.clone());
+            async move {
+                let response = route(proxy, unread, request).await;
+                Ok::<_, Infallible>(response.map(|body| Tracked::new(body, in_flight)))
+            }
         }
     });
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut first_request = pin!(first_request);
-    let (mut stopping, mut checked) = (false, false);
+    let mut idle = pin!(sleep(idle_limit));
+    let (mut stopping, mut checked, mut closing) = (false, false, false);
     loop {
         select! {
             // How a connection ends is the business of the peers.
@@ -87,6 +97,19 @@ async fn connection(
                 if !begun.load(Relaxed) {
                     return;
                 }
+            }
+            () = idle.as_mut() => {
+                let now = Instant::now();
+                let since = activity.idle_since().unwrap_or(now);
+                let is_idle = since + idle_limit <= now;
+                if is_idle && closing {
+                    return;
+                }
+                if is_idle {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                idle.as_mut().reset(if is_idle { now } else { since } + idle_limit);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Start, life and end of a proxy.
 
+mod activity;
 mod connection;
 mod deadline;
 mod listener;
@@ -13,6 +14,7 @@ use crate::evidence::{EvidenceService, Statements, timestamp_ms};
 use crate::keys::{KeyPlan, KeyRing};
 use crate::limits::Limits;
 use crate::sessions::Sessions;
+use crate::stream::Waiting;
 use crate::upstream::Upstream;
 use listener::{bind_tcp, bind_vsock};
 use sha2::{Digest, Sha256};
@@ -39,8 +41,13 @@ pub(crate) struct Proxy {
     pub(crate) evidence: EvidenceService,
     pub(crate) sessions: Sessions,
     pub(crate) upstream: Upstream,
-    /// One permit for every request that may hold frames or a connection to the app.
+    /// One permit for every request that may hold frames or a connection to the app. Taken when the
+    /// first frame has authenticated.
     pub(crate) stream_budget: Arc<Semaphore>,
+    /// Requests that have not named a session in use.
+    pub(crate) anonymous: Waiting,
+    /// Requests that have named one, whose first frame has not yet authenticated.
+    pub(crate) opening: Waiting,
     draining: AtomicBool,
 }
 
@@ -149,6 +156,8 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         sessions: Sessions::new(&limits),
         upstream: Upstream::new(upstream, &limits),
         stream_budget: Arc::new(Semaphore::new(limits.max_open_streams)),
+        anonymous: Waiting::new(limits.max_anonymous),
+        opening: Waiting::new(limits.max_opening),
         draining: AtomicBool::new(false),
         limits,
     })

@@ -2,6 +2,11 @@
 //!
 //! A session whose client has not yet sent an authentic frame waits in a small pool of its own,
 //! where the oldest makes room: anonymous handshakes cannot displace a session in use (row 19).
+//!
+//! When the table of sessions in use is full, one that has no open stream makes room for one whose
+//! client has just sent an authentic request. To be displaced costs a client no more than another
+//! handshake, because what it sends on the old session is refused as unknown and was not executed; to
+//! refuse newcomers would let anybody who fills the table once keep everybody out.
 
 mod session;
 mod unconfirmed;
@@ -28,7 +33,7 @@ pub(crate) struct Sessions {
     capacity: usize,
 }
 
-/// The table is full.
+/// The table is full of sessions with open streams.
 pub(crate) struct TableFull;
 
 impl Sessions {
@@ -62,12 +67,12 @@ impl Sessions {
         Some(session.clone())
     }
 
-    /// To be called when a first frame of `session` has authenticated.
+    /// To be called when a first frame of `session` has authenticated and is to be dispatched.
     pub(crate) fn confirm(&self, session: &Arc<Session>) -> Result<(), TableFull> {
         if session.is_confirmed() {
             return Ok(());
         }
-        if self.is_full() {
+        if self.is_full() && !self.make_room(session.id()) {
             return Err(TableFull);
         }
         self.shard(session.id()).insert(*session.id(), session.clone());
@@ -76,8 +81,21 @@ impl Sessions {
         Ok(())
     }
 
+    /// Drops a session without open streams: the one that was idle for longest of the first shard
+    /// that has any. One shard and not all, to keep the search short under a flood.
+    fn make_room(&self, newcomer: &SessionId) -> bool {
+        let start = usize::from(newcomer[0]) % SHARDS;
+        let (before, from) = self.confirmed.split_at(start);
+        from.iter().chain(before).any(|shard| {
+            let mut shard = lock(shard);
+            let idle = shard.values().filter(|session| !session.has_open_streams());
+            let oldest = idle.min_by_key(|session| session.last_used()).map(|one| *one.id());
+            oldest.is_some_and(|id| shard.remove(&id).is_some())
+        })
+    }
+
     /// True when there is no room for another session in use.
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.confirmed.iter().map(|shard| lock(shard).len()).sum::<usize>() >= self.capacity
     }
 

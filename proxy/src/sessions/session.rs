@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::time::Duration;
 use steve_protocol::session::{PendingStream, ServerSession, SessionId};
 use tokio::time::Instant;
 
@@ -51,8 +52,18 @@ impl Session {
             || self.protocol.is_exhausted()
     }
 
-    pub(super) fn is_confirmed(&self) -> bool {
+    /// True when an authentic frame of its client has been dispatched.
+    pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed.load(Relaxed)
+    }
+
+    /// When the last frame passed.
+    pub(super) fn last_used(&self) -> Instant {
+        self.born + Duration::from_millis(self.last_frame.load(Relaxed))
+    }
+
+    pub(super) fn has_open_streams(&self) -> bool {
+        self.open_streams.load(Relaxed) > 0
     }
 
     pub(super) fn set_confirmed(&self) {

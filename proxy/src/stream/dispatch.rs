@@ -7,7 +7,7 @@ use super::{Inbound, Outbound, response};
 use crate::body::AppBody;
 use crate::limits::MAX_INFORMATIONAL;
 use crate::server::Proxy;
-use crate::sessions::{Session, StreamPermit};
+use crate::sessions::Session;
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
@@ -16,8 +16,8 @@ use hyper_util::client::legacy::ResponseFuture;
 use std::sync::Arc;
 use steve_protocol::head::RequestHead;
 use steve_protocol::session::ServerStream;
-use steve_protocol::stream::{Event, MessageOpener, Request as Inner, ResetCode, StreamError};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use steve_protocol::stream::{Event, ResetCode, StreamError};
+use tokio::sync::mpsc;
 
 /// Why a request does not go to the app.
 enum NotSent {
@@ -31,15 +31,16 @@ pub(super) fn dispatch(
     stream: ServerStream,
     session: &Arc<Session>,
     body: Incoming,
-    budget: OwnedSemaphorePermit,
 ) -> Box<Outbound> {
     session.touch();
     let permit = session.open_stream();
-    let ServerStream { first, request: mut opener, response: sealer, session: protocol } = stream;
+    let budget = proxy.stream_budget.clone().try_acquire_owned().ok();
+    let ServerStream { first, request: opener, response: sealer, session: protocol } = stream;
     let to_head_request = matches!(&first, Ok(Event::Head { head, .. }) if head.method() == "HEAD");
-    let decision = admit(proxy, session, &permit)
-        .map_err(NotSent::Reset)
-        .and_then(|()| decide(&first, &mut opener, &protocol.binding()));
+    let has_room = budget.is_some() && permit.is_within_limit();
+    let decision = admit(proxy, has_room)
+        .and_then(|()| decide(&first, &protocol.binding()))
+        .and_then(|decided| confirm(proxy, session).map(|()| decided));
 
     let (head, rest) = match decision {
         Ok((head, rest)) => (Ok(head), rest),
@@ -64,24 +65,24 @@ pub(super) fn dispatch(
 }
 
 /// The codes say that the request was not dispatched.
-fn admit(proxy: &Proxy, session: &Arc<Session>, permit: &StreamPermit) -> Result<(), ResetCode> {
+fn admit(proxy: &Proxy, has_room: bool) -> Result<(), NotSent> {
     if proxy.is_draining() {
-        return Err(ResetCode::DRAINING);
+        return Err(NotSent::Reset(ResetCode::DRAINING));
     }
-    proxy.sessions.confirm(session).map_err(|_| ResetCode::REFUSED)?;
-    if permit.is_within_limit() { Ok(()) } else { Err(ResetCode::REFUSED) }
+    if has_room { Ok(()) } else { Err(NotSent::Reset(ResetCode::REFUSED)) }
+}
+
+/// Only a request for the app makes a session one in use: what costs its client nothing takes up no
+/// room in the table (row 19).
+fn confirm(proxy: &Proxy, session: &Arc<Session>) -> Result<(), NotSent> {
+    proxy.sessions.confirm(session).map_err(|_| NotSent::Reset(ResetCode::REFUSED))
 }
 
 fn decide(
     first: &Result<Event<RequestHead>, StreamError>,
-    opener: &mut MessageOpener<Inner>,
     binding: &[u8; 32],
 ) -> Result<(AppHead, Rest), NotSent> {
     match first {
-        // Bytes after FIN.
-        Ok(Event::Head { fin: true, .. }) if opener.next_event().is_err() => {
-            Err(NotSent::Reset(ResetCode::PROTOCOL_ERROR))
-        }
         Ok(Event::Head { head, fin }) => AppHead::new(head, *fin, binding).map_err(NotSent::Answer),
         Ok(Event::Reset(_)) => Err(NotSent::Reset(ResetCode::CANCELLED)),
         Err(StreamError::Head(error)) => Err(NotSent::Answer((*error).into())),

@@ -20,7 +20,7 @@ pub(super) async fn reply(
     if !hello.early_data && (!rest.is_empty() || next_chunk(body).await.is_some()) {
         return Err(Refusal::Malformed);
     }
-    if proxy.is_draining() || proxy.sessions.is_full() {
+    if proxy.is_draining() {
         return Err(Refusal::Unavailable);
     }
     let (current, previous) = proxy.keys.honoured();

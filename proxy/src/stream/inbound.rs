@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,7 @@ pub(crate) struct Inbound {
 }
 
 /// What the head says about the rest of its request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Rest {
     /// The content-length, if the app was told.
     pub(super) declared: Option<u64>,
@@ -34,6 +35,13 @@ pub(super) struct Rest {
     pub(super) connection: Vec<Bytes>,
     /// The head was all.
     pub(super) complete: bool,
+}
+
+/// Shows nothing that the client wrote: it may be secret.
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rest").field("complete", &self.complete).finish_non_exhaustive()
+    }
 }
 
 struct State {
@@ -129,12 +137,12 @@ impl Inbound {
         let frame = match event {
             Event::Data { data, fin } => {
                 if fin {
-                    state.complete()?;
+                    state.phase = Phase::Complete;
                 }
                 state.release(data, fin).map(Frame::data)
             }
             Event::Trailers(trailers) => {
-                state.complete()?;
+                state.phase = Phase::Complete;
                 // A declared length leaves no place for trailers in HTTP/1.1.
                 let fields = super::request::trailers(&trailers, &state.connection);
                 fields.filter(|_| state.missing.is_none()).map(Frame::trailers)
@@ -214,13 +222,6 @@ impl State {
                 },
             };
         }
-    }
-
-    /// FIN has authenticated; bytes after it are an error.
-    fn complete(&mut self) -> Result<(), ResetCode> {
-        self.opener.next_event().map_err(reset_code)?;
-        self.phase = Phase::Complete;
-        Ok(())
     }
 
     /// What of `data` the app may have now.

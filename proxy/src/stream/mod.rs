@@ -9,10 +9,12 @@ mod outbound;
 mod prefix;
 mod request;
 mod response;
+mod waiting;
 
 pub(crate) use discard::discard;
 pub(crate) use inbound::Inbound;
 pub(crate) use outbound::Outbound;
+pub(crate) use waiting::Waiting;
 
 use crate::body::OuterBody;
 use crate::routes::Refusal;
@@ -26,6 +28,7 @@ use prefix::{Prefix, next_chunk};
 use std::sync::Arc;
 use steve_protocol::session::{Pending, ServerStream, StreamOpen};
 use tokio::time::timeout;
+use waiting::Place;
 
 /// Answers a POST to the stream resource. Only the body counts: nothing else of the outer request is
 /// looked at (row 20).
@@ -33,17 +36,13 @@ pub(crate) async fn serve(
     proxy: &Proxy,
     mut body: Incoming,
 ) -> Result<Response<OuterBody>, Refusal> {
-    let budget = match proxy.stream_budget.clone().try_acquire_owned() {
-        Ok(budget) => budget,
-        Err(_) => return refuse(proxy, body, Refusal::Unavailable).await,
-    };
     match timeout(proxy.limits.first_frame_timeout, begin(proxy, &mut body)).await {
         Ok(Ok(Begun::Hello(reply))) => {
             discard(&mut body, &proxy.limits).await;
             Ok(answers::stream(OuterBody::Whole(reply)))
         }
         Ok(Ok(Begun::Stream(stream, session))) => {
-            let mut outbound = dispatch::dispatch(proxy, *stream, &session, body, budget);
+            let mut outbound = dispatch::dispatch(proxy, *stream, &session, body);
             // The outer head and the first frame leave together if the app is quick.
             let _ = timeout(proxy.limits.answer_delay, outbound.wait_for_first()).await;
             Ok(answers::stream(OuterBody::Stream(outbound)))
@@ -66,29 +65,39 @@ enum Begun {
 }
 
 async fn begin(proxy: &Proxy, body: &mut Incoming) -> Result<Begun, Refusal> {
-    match Prefix::read(body).await? {
+    let mut place = proxy.anonymous.enter();
+    match place.hold(Prefix::read(body)).await? {
         Prefix::Hello(hello, rest) => {
-            hello::reply(proxy, &hello, rest, body).await.map(Begun::Hello)
+            place.hold(hello::reply(proxy, &hello, rest, body)).await.map(Begun::Hello)
         }
-        Prefix::Open(open, rest) => open_stream(proxy, open, rest, body).await,
+        Prefix::Open(open, rest) => open_stream(proxy, place, open, rest, body).await,
     }
 }
 
 /// Reads until the first frame has authenticated.
 async fn open_stream(
     proxy: &Proxy,
+    mut place: Place,
     open: StreamOpen,
     rest: Bytes,
     body: &mut Incoming,
 ) -> Result<Begun, Refusal> {
     let session = proxy.sessions.get(&open.session_id).ok_or(Refusal::Unrecognized)?;
+    if session.is_confirmed() {
+        // Who names a session in use does not compete with those who name nothing.
+        place = proxy.opening.enter();
+    }
     let mut pending = session.pending_stream(open.stream_id);
     let mut chunk = rest;
-    loop {
-        match pending.accept(chunk).map_err(|_| Refusal::Unrecognized)? {
-            Pending::Open(stream) => return Ok(Begun::Stream(stream, session)),
-            Pending::NeedMore(more) => pending = more,
+    let opened = place.hold(async {
+        loop {
+            match pending.accept(chunk).map_err(|_| Refusal::Unrecognized)? {
+                Pending::Open(stream) => return Ok(stream),
+                Pending::NeedMore(more) => pending = more,
+            }
+            chunk = next_chunk(body).await.ok_or(Refusal::Unrecognized)?;
         }
-        chunk = next_chunk(body).await.ok_or(Refusal::Unrecognized)?;
-    }
+    });
+    let stream = opened.await?;
+    Ok(Begun::Stream(stream, session))
 }

@@ -37,7 +37,8 @@ pub(crate) struct Outbound {
     linger_time: Duration,
     linger_bytes: usize,
     permit: StreamPermit,
-    _budget: OwnedSemaphorePermit,
+    /// None for a stream that was refused for want of it.
+    _budget: Option<OwnedSemaphorePermit>,
 }
 
 /// What is awaited.
@@ -61,7 +62,7 @@ impl Outbound {
         to_head_request: bool,
         limits: &Limits,
         permit: StreamPermit,
-        budget: OwnedSemaphorePermit,
+        budget: Option<OwnedSemaphorePermit>,
     ) -> Self {
         let now = Instant::now();
         Self {

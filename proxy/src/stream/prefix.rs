@@ -51,10 +51,12 @@ impl Reader<'_> {
     }
 }
 
-/// The next bytes of the body; none at its end, also if it breaks off.
+/// The next bytes of the body, at least one; none at its end, also if it breaks off. HTTP/2 may bring
+/// the end in an empty DATA frame.
 pub(super) async fn next_chunk(body: &mut Incoming) -> Option<Bytes> {
     loop {
-        if let Ok(chunk) = body.frame().await?.ok()?.into_data() {
+        let data = body.frame().await?.ok()?.into_data();
+        if let Some(chunk) = data.ok().filter(|chunk| !chunk.is_empty()) {
             return Some(chunk);
         }
     }

@@ -10,17 +10,24 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::fmt;
 use steve_protocol::head::{Fields, HopByHop, RequestHead, Trailers, is_reserved};
 
 const SESSION: HeaderName = HeaderName::from_static("steve-session");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// What the app is to get.
-#[derive(Debug)]
 pub(super) struct AppHead {
     pub(super) method: Method,
     pub(super) path: PathAndQuery,
     pub(super) headers: HeaderMap,
+}
+
+/// Shows nothing that the client wrote: it may be secret.
+impl fmt::Debug for AppHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppHead").field("fields", &self.headers.len()).finish_non_exhaustive()
+    }
 }
 
 impl AppHead {
