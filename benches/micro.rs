@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p steve-benches`
 
-use bytes::BytesMut;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use bytes::{Bytes, BytesMut};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::hint::black_box;
@@ -54,20 +54,28 @@ fn frames(criterion: &mut Criterion) {
                         .expect("authentic");
                 });
             });
-            let mut wire = BytesMut::new();
-            FrameSealer::dangerous_standalone(suite, &traffic(), 1)
-                .seal(FrameType::Data, false, &content, 0, &mut wire)
-                .expect("one frame");
-            let wire = wire.freeze();
+            let mut sealer = FrameSealer::dangerous_standalone(suite, &traffic(), 1);
+            let wires: Vec<Bytes> = (0..256)
+                .map(|_| {
+                    let mut wire = BytesMut::new();
+                    sealer
+                        .seal(FrameType::Data, false, &content, 0, &mut wire)
+                        .expect("far below the limit");
+                    wire.freeze()
+                })
+                .collect();
+            let mut opener = FrameOpener::dangerous_standalone(suite, &traffic(), 1);
+            let mut next = 0;
             group.bench_function("frame open", |bench| {
-                bench.iter_batched(
-                    || FrameOpener::dangerous_standalone(suite, &traffic(), 1),
-                    |mut opener| {
-                        opener.push(black_box(wire.clone()));
-                        opener.next_frame().expect("authentic")
-                    },
-                    BatchSize::SmallInput,
-                );
+                bench.iter(|| {
+                    if next == wires.len() {
+                        opener = FrameOpener::dangerous_standalone(suite, &traffic(), 1);
+                        next = 0;
+                    }
+                    opener.push(black_box(wires[next].clone()));
+                    next += 1;
+                    opener.next_frame().expect("authentic")
+                });
             });
         }
     }

@@ -331,6 +331,7 @@ pub(crate) fn evidence() -> Vec<Value> {
         attested(&zero(0), hour).vector("debug mode", "debug-mode"),
         attested(&zero(2), hour).vector("a zero PCR2", "debug-mode"),
         attested(&pcrs(), NOW_MS).vector("keys that have ended", "key-lifetime"),
+        attested(&pcrs(), NOW_MS + 86_400_000).vector("keys for exactly a day", "verified"),
         attested(&pcrs(), NOW_MS + 86_400_001).vector("keys for too long", "key-lifetime"),
         with(&|c| c.challenge = Challenge::from([9; 32])).vector("another challenge", "nonce"),
         with(&|c| c.leaf_index = 2).vector("another place in the batch", "nonce"),
