@@ -31,6 +31,7 @@ pub struct Fixture {
     pub address: SocketAddr,
     pub running: Running,
     anchor: TrustAnchor,
+    root_pem: String,
     profile: PcrProfile,
 }
 
@@ -50,6 +51,7 @@ impl Fixture {
     ) -> Self {
         let attester = DevAttester::new().unwrap();
         let anchor = attester.trust_anchor();
+        let root_pem = attester.root_pem();
         let profile = PcrProfile::of(attester.pcrs()).unwrap();
         let mut config = Config {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -58,7 +60,17 @@ impl Fixture {
         };
         change(&mut config);
         let running = start(config, wrap(attester)).await.unwrap();
-        Self { address: running.local_addr().unwrap(), running, anchor, profile }
+        Self { address: running.local_addr().unwrap(), running, anchor, root_pem, profile }
+    }
+
+    /// A client of the SDK for this proxy.
+    #[cfg(feature = "demo")]
+    pub fn sdk(&self) -> steve_sdk::Client {
+        steve_sdk::Client::builder(format!("http://{}", self.address))
+            .policy(Policy::pinned([self.profile.clone()]).unwrap())
+            .dangerous_attestation_root(self.root_pem.clone())
+            .build()
+            .unwrap()
     }
 
     fn appraiser(&self) -> Appraiser {
