@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds the npm package into sdk-wasm/dist, and prints what it weighs.
+# Exit code 77: there is no compiler for WebAssembly to be had.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/common.sh
+
+max_gzip=$((200 * 1024))
+module=$target/wasm/wasm32-unknown-unknown/wasm/steve_wasm.wasm
+npm=$PWD/sdk-wasm
+generated=$npm/ts/generated
+
+need npm nodejs npm
+[[ $npm/node_modules/.package-lock.json -nt $npm/package-lock.json ]] \
+    || (cd "$npm" && npm ci --silent && touch node_modules/.package-lock.json)
+
+# Not a part of the workspace, and no product: without optimisation, and kept like other tools.
+bindgen() {
+    CARGO_PROFILE_DEV_DEBUG=0 cargo run --quiet --locked --manifest-path sdk-wasm/bindgen/Cargo.toml \
+        --target-dir "$cache/bindgen" -- "$@"
+}
+
+# What every engine has that runs this at all.
+features=(--enable-bulk-memory --enable-bulk-memory-opt --enable-multivalue --enable-mutable-globals
+    --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd)
+
+# core NAME FEATURES...: the module with these features, and its JavaScript side
+core() {
+    local directory=$generated/$1
+    scripts/build-wasm.sh "${@:2}"
+    mkdir -p "$directory"
+    local key
+    key=$(cat "$module" sdk-wasm/build.sh sdk-wasm/package-lock.json sdk-wasm/bindgen/{Cargo.lock,src/main.rs} | sha256sum)
+    [[ $(cat "$directory/key" 2>/dev/null) != "$key" ]] || return 0
+    bindgen "$module" "$directory"
+    "$npm/node_modules/.bin/wasm-opt" -O3 "${features[@]}" --strip-debug --strip-producers \
+        -o "$directory/optimised.wasm" "$directory/steve_wasm_bg.wasm"
+    mv "$directory/optimised.wasm" "$directory/steve_wasm_bg.wasm"
+    say "$key" >"$directory/key"
+}
+
+core core
+core dangerous steve-wasm/dangerous-trust-anchor
+
+rm -rf "$npm/dist"
+(cd "$npm" && node_modules/.bin/tsc)
+for name in core dangerous; do
+    mkdir -p "$npm/dist/generated/$name"
+    cp "$generated/$name"/steve_wasm{.js,.d.ts,_bg.wasm} "$npm/dist/generated/$name/"
+done
+
+# A page that forbids eval must be able to use it.
+! grep -rnE '\beval\(|new Function\(' "$npm/dist" --include='*.js' || fail "dist evaluates strings"
+
+gzipped() {
+    gzip -9 | wc -c
+}
+
+wasm=$(gzipped <"$npm/dist/generated/core/steve_wasm_bg.wasm")
+glue=$(gzipped <"$npm/dist/generated/core/steve_wasm.js")
+scripts=$(find "$npm/dist" -name '*.js' ! -path '*/generated/*' ! -name '*node*' ! -name 'dangerous*' \
+    -print0 | sort -z | xargs -0 cat | gzipped)
+total=$((wasm + glue + scripts))
+say "gzip, browsers: wasm $wasm, its JavaScript side $glue, the rest $scripts; $total of $max_gzip bytes"
+[[ $total -le $max_gzip ]] || fail "the package is too heavy"
