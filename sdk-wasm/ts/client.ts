@@ -20,7 +20,8 @@ export interface ClientParts {
     readonly transport: Transport;
     readonly sessions: Sessions;
     readonly events: Events;
-    readonly closing: AbortController;
+    /** All of the client's work is a part of it. */
+    readonly work: Scope;
     /** Frees what the policy holds. */
     readonly free: () => void;
     readonly requestTimeout: number | undefined;
@@ -67,11 +68,11 @@ export class Steve {
         input: string | URL | Request,
         init: SteveRequestInit = {},
     ): Promise<Response> => {
-        const { closing, requestTimeout } = this.#parts;
+        const { work, requestTimeout } = this.#parts;
         let scope: Scope | undefined;
         try {
             const request = await prepare(input, init, this.origin);
-            scope = new Scope(closing.signal, request.signal);
+            scope = new Scope(work, request.signal);
             const clear = scope.timeout(requestTimeout, () => timeoutError("request", requestTimeout ?? 0));
             scope.signal.throwIfAborted();
             const response = await this.#follow(request, scope);
@@ -86,8 +87,8 @@ export class Steve {
 
     /** `WebSocket`, through the channel: the same interface, bound to this client. */
     get WebSocket(): SteveWebSocketConstructor {
-        const { core, origin, transport, sessions, closing } = this.#parts;
-        this.#webSocket ??= boundWebSocket({ core, origin, transport, sessions, closing: closing.signal });
+        const { core, origin, transport, sessions, work } = this.#parts;
+        this.#webSocket ??= boundWebSocket({ core, origin, transport, sessions, work });
         return this.#webSocket;
     }
 
@@ -121,9 +122,9 @@ export class Steve {
      * passed through is not erased.
      */
     close(): void {
-        const { closing, sessions, free } = this.#parts;
-        if (closing.signal.aborted) return;
-        closing.abort(closedError("request"));
+        const { work, sessions, free } = this.#parts;
+        if (work.signal.aborted) return;
+        work.abort(closedError("request"));
         sessions.close();
         free();
     }
@@ -141,15 +142,25 @@ export class Steve {
         let request = first;
         for (let count = 0; ; count += 1) {
             const begun = await this.#send(request, scope);
+            let over = false;
+            let isLast = false;
+            const end = () => {
+                if (over && isLast) scope.end();
+            };
             const response = await makeResponse(begun, {
                 url: request.url,
                 redirected: count > 0,
                 toHead: request.method === "HEAD",
                 idleTimeout: this.#parts.idleTimeout,
                 onError: (error) => this.#report(error),
-                onEnd: () => undefined,
+                onEnd: () => {
+                    over = true;
+                    end();
+                },
             });
             const next = this.#redirected(request, response, count);
+            isLast = next === undefined;
+            end();
             if (next === undefined) return response;
             await response.body?.cancel();
             request = next;
@@ -174,7 +185,7 @@ export class Steve {
 
     /** What sends nothing of a request may be repeated for any. */
     async #setUp<T>(work: () => Promise<T>): Promise<T> {
-        const { signal } = this.#parts.closing;
+        const { signal } = this.#parts.work;
         for (let number = 1; ; number += 1) {
             try {
                 signal.throwIfAborted();

@@ -4,6 +4,7 @@ import { invalidOptions } from "./errors.js";
 import { type EventMap, Events, type Listeners } from "./events.js";
 import type { Platform } from "./platform.js";
 import { checkPolicy, type Policy } from "./policy.js";
+import { Scope } from "./scope.js";
 import { Sessions } from "./sessions.js";
 import { Transport } from "./transport.js";
 
@@ -68,7 +69,7 @@ export async function connectOn(
     const { timeouts = {}, maxEvidenceAge, maxClockSkew } = options;
     const events = new Events();
     listen(events, options.on ?? {});
-    const closing = new AbortController();
+    const work = new Scope();
     const transport = new Transport(origin, {
         fetch: options.fetch ?? ((input, init) => fetch(input, init)),
         openTunnel: platform.tunnels(options.WebSocket),
@@ -82,7 +83,7 @@ export async function connectOn(
         suites,
         setupTimeout: timeouts.setup ?? 30_000,
         events,
-        closing: closing.signal,
+        work,
     });
     const steve = new Steve({
         core,
@@ -90,7 +91,7 @@ export async function connectOn(
         transport,
         sessions,
         events,
-        closing,
+        work,
         free: () => "pinned" in policy && policy.pinned.free(),
         requestTimeout: timeouts.request,
         idleTimeout: timeouts.idle,

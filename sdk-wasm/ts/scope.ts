@@ -1,20 +1,27 @@
 /**
- * What one operation may still do: ends with the first of several abort signals, or a timeout.
+ * What one operation may still do. Ends with the scope it is a part of, with the caller's signal, or
+ * with a timeout.
  */
 export class Scope {
     readonly #controller = new AbortController();
+    readonly #parts = new Set<Scope>();
     readonly #undo = new Set<() => void>();
 
-    constructor(...signals: (AbortSignal | null | undefined)[]) {
-        for (const signal of signals) {
-            if (!signal) continue;
+    constructor(whole?: Scope, signal?: AbortSignal | null) {
+        if (whole !== undefined) {
+            if (whole.signal.aborted) {
+                this.abort(whole.signal.reason);
+                return;
+            }
+            whole.#parts.add(this);
+            this.#undo.add(() => whole.#parts.delete(this));
+        }
+        if (signal) {
             if (signal.aborted) {
                 this.abort(signal.reason);
                 return;
             }
-            const abort = () => this.abort(signal.reason);
-            signal.addEventListener("abort", abort, { once: true });
-            this.#undo.add(() => signal.removeEventListener("abort", abort));
+            this.#undo.add(listen(signal, this));
         }
     }
 
@@ -27,11 +34,12 @@ export class Scope {
     abort(reason: unknown): void {
         this.end();
         this.#controller.abort(reason);
+        for (const part of [...this.#parts]) part.abort(reason);
     }
 
     /** Aborts with `error()` after a time; gives a function that prevents that. */
     timeout(milliseconds: number | undefined, error: () => unknown): () => void {
-        if (milliseconds === undefined) return () => undefined;
+        if (milliseconds === undefined || this.signal.aborted) return () => undefined;
         const timer = setTimeout(() => this.abort(error()), milliseconds);
         const clear = () => {
             clearTimeout(timer);
@@ -52,9 +60,29 @@ export class Scope {
         });
     }
 
-    /** Forgets the signals and timers; nothing will abort it any more but `abort`. */
+    /** Only `abort` ends it from now on. */
     end(): void {
         for (const undo of this.#undo) undo();
         this.#undo.clear();
     }
+}
+
+/** Callers share a signal among many requests: it gets one listener for all of them. */
+const listening = new WeakMap<AbortSignal, Set<Scope>>();
+
+function listen(signal: AbortSignal, scope: Scope): () => void {
+    const known = listening.get(signal);
+    if (known !== undefined) {
+        known.add(scope);
+    } else {
+        const scopes = new Set([scope]);
+        listening.set(signal, scopes);
+        const abort = () => {
+            for (const each of [...scopes]) each.abort(signal.reason);
+        };
+        signal.addEventListener("abort", abort, { once: true });
+    }
+    return () => {
+        listening.get(signal)?.delete(scope);
+    };
 }

@@ -19,7 +19,7 @@ export async function sendRepeatedly<T>(
         try {
             const ticket = await sessions.ticket(scope);
             replayable = request.body.kind !== "stream";
-            return await attempt(ticket, new Scope(scope.signal));
+            return await attempt(ticket, new Scope(scope));
         } catch (thrown) {
             const { error, sent } = thrown instanceof Failed ? thrown : new Failed(thrown, false);
             scope.signal.throwIfAborted();

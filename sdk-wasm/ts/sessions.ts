@@ -20,7 +20,7 @@ export interface SessionsOptions {
     readonly setupTimeout: number;
     readonly events: Events;
     /** Aborted when the client is closed. */
-    readonly closing: AbortSignal;
+    readonly work: Scope;
 }
 
 /** The one session that a client's requests share: made once however many need it. */
@@ -87,9 +87,10 @@ export class Sessions {
             if (!wantsNewEvidence(error)) throw error;
             return this.#handshake(await this.fetchTrusted());
         });
-        if (this.#options.closing.aborted) {
+        const { signal } = this.#options.work;
+        if (signal.aborted) {
             session.end();
-            throw this.#options.closing.reason;
+            throw signal.reason;
         }
         this.#session = session;
         const { id, suite, trusted: { info } } = session;
@@ -119,8 +120,8 @@ export class Sessions {
     }
 
     async #within<T>(stage: Stage, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-        const { setupTimeout, closing } = this.#options;
-        const scope = new Scope(closing);
+        const { setupTimeout, work: whole } = this.#options;
+        const scope = new Scope(whole);
         scope.timeout(setupTimeout, () => timeoutError(stage, setupTimeout));
         try {
             return await scope.race(work(scope.signal));

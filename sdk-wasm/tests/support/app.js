@@ -7,6 +7,7 @@ import { WebSocketServer } from "ws";
 const routes = {
     "/echo": (request, response) => {
         response.writeHead(200, { "content-type": request.headers["content-type"] ?? "none" });
+        response.flushHeaders();
         request.pipe(response);
     },
     "/head": async (request, response) => {
@@ -57,7 +58,9 @@ export async function startApp() {
         counts.set(url.pathname, (counts.get(url.pathname) ?? 0) + 1);
         if (url.pathname === "/endless") return void (app.endless = sendEndlessly(response));
         if (url.pathname === "/hang") {
-            app.hanging = { closed: once(response, "close") };
+            const closed = once(response, "close");
+            // An end is behind what was not read.
+            app.hanging = { ended: () => (request.resume(), closed) };
             app.onHang?.();
             return;
         }

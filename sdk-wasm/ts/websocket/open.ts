@@ -16,7 +16,7 @@ export interface Channel {
     readonly transport: Transport;
     readonly sessions: Sessions;
     /** Aborted when the client is closed. */
-    readonly closing: AbortSignal;
+    readonly work: Scope;
 }
 
 /** An upgraded stream. */

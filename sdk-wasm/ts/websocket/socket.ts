@@ -67,7 +67,7 @@ export class SteveWebSocket extends EventTarget {
         const offered = checkProtocols(protocols);
         const { shown, inner } = readUrl(url, channel.origin);
         this.url = shown;
-        this.#scope = new Scope(channel.closing);
+        this.#scope = new Scope(channel.work);
         this.addEventListener("open", (event) => this.onopen?.(event));
         this.addEventListener("message", (event) => this.onmessage?.(event as MessageEvent));
         this.addEventListener("error", (event) => this.onerror?.(event as SteveErrorEvent));
