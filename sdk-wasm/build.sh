@@ -49,6 +49,8 @@ for name in core dangerous; do
     cp "$generated/$name"/steve_wasm{.js,.d.ts,_bg.wasm} "$npm/dist/generated/$name/"
 done
 
+sdk-wasm/bundle.sh
+
 # A page that forbids eval must be able to use it.
 ! grep -rnE '\beval\(|new Function\(' "$npm/dist" --include='*.js' || fail "dist evaluates strings"
 
@@ -59,6 +61,7 @@ gzipped() {
 wasm=$(gzipped <"$npm/dist/generated/core/steve_wasm_bg.wasm")
 glue=$(gzipped <"$npm/dist/generated/core/steve_wasm.js")
 scripts=$(find "$npm/dist" -name '*.js' ! -path '*/generated/*' ! -name '*node*' ! -name 'dangerous*' \
+    ! -path '*service-worker*' ! -path '*/demo/*' \
     -print0 | sort -z | xargs -0 cat | gzipped)
 total=$((wasm + glue + scripts))
 say "gzip, browsers: wasm $wasm, its JavaScript side $glue, the rest $scripts; $total of $max_gzip bytes"

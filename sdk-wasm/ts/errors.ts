@@ -23,6 +23,8 @@ export type ErrorCode =
     | "pin-store"
     | "tunnel-unavailable"
     | "websocket-refused"
+    | "service-worker"
+    | "policy-differs"
     | "truncated"
     | "tampered"
     | "reset"

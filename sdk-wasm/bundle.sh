@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Makes what is served as a file out of sdk-wasm/dist, which build.sh has filled: the service workers,
+# with the WebAssembly module inside, and the demo's page.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+version=$(node -p 'require("./package.json").version')
+common=(--bundle --target=es2022 --log-level=warning --legal-comments=none --charset=utf8)
+
+node_modules/.bin/tsc -p worker
+node_modules/.bin/tsc -p demo
+
+# The bindings name a URL beside themselves for the module; the workers have it inside.
+node_modules/.bin/esbuild "${common[@]}" worker/steve-service-worker.ts worker/dangerous-steve-service-worker.ts \
+    --outdir=dist/worker --format=iife --loader:.wasm=binary --define:STEVE_VERSION="\"$version\"" \
+    --log-override:empty-import-meta=silent
+
+# Relative to the script, so the module is beside it.
+node_modules/.bin/esbuild "${common[@]}" demo/page.ts --outdir=dist/demo --format=esm --conditions=browser
+cp demo/index.html demo/style.css dist/generated/dangerous/steve_wasm_bg.wasm dist/demo/
