@@ -27,6 +27,9 @@ pub(crate) enum Command {
         /// Front this app instead of the demo's own.
         #[arg(long, value_name = "URL")]
         upstream: Option<String>,
+        /// Where the page for the browser is: what `sdk-wasm/build.sh` makes.
+        #[arg(long, value_name = "DIRECTORY", default_value = "sdk-wasm/dist/demo")]
+        page: PathBuf,
         /// End after the demonstration: exit code 0 if everything held.
         #[arg(long)]
         once: bool,

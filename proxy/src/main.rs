@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     match command {
         cli::Command::Serve(args) => exit(serve::run(&args)),
         #[cfg(feature = "demo")]
-        cli::Command::Demo { upstream, once } => exit(demo::run(upstream.as_deref(), once)),
+        cli::Command::Demo { upstream, page, once } => {
+            exit(demo::run(upstream.as_deref(), page, once))
+        }
     }
 }
 

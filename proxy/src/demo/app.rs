@@ -19,6 +19,7 @@ const GREETING: &str = "Hello from inside the enclave. The app speaks plain HTTP
 const STORY: &str = "Each of these words leaves the app by itself and is encrypted by itself, \
                      and the host in between learns nothing but their lengths.";
 const MAX_QUESTION: usize = 64 * 1024;
+const WORD_EVERY: Duration = Duration::from_millis(60);
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -42,19 +43,21 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/") => text(StatusCode::OK, GREETING.into()),
         (&Method::POST, "/chat") => chat(request).await,
-        (&Method::GET, "/stream") => story(),
+        (&Method::POST, "/reply") => reply(request).await,
+        (&Method::GET, "/stream") => word_by_word(STORY.into()),
         (_, path) => {
-            let hint = "The demo app has GET /, POST /chat and GET /stream.";
+            let hint = "The demo app has GET /, POST /chat, POST /reply and GET /stream.";
             text(StatusCode::NOT_FOUND, format!("Nothing at {path}. {hint}\n"))
         }
     })
 }
 
 async fn chat(request: Request<Incoming>) -> Response<Body> {
-    let Ok(body) = Limited::new(request.into_body(), MAX_QUESTION).collect().await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "At most 64 KiB, please.\n".into());
+    let question = match question(request).await {
+        Ok(question) => question,
+        Err(refusal) => return refusal,
     };
-    let question: serde_json::Value = match serde_json::from_slice(&body.to_bytes()) {
+    let question: serde_json::Value = match serde_json::from_slice(&question) {
         Ok(question) => question,
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("Not JSON: {error}\n")),
     };
@@ -67,13 +70,43 @@ async fn chat(request: Request<Incoming>) -> Response<Body> {
     response
 }
 
-fn story() -> Response<Body> {
-    let words = stream::unfold(STORY.split_inclusive(' '), |mut words| async move {
-        let word = words.next()?;
-        tokio::time::sleep(Duration::from_millis(60)).await;
-        Some((Ok(Frame::data(Bytes::from_static(word.as_bytes()))), words))
+/// What the page of the demo talks to.
+async fn reply(request: Request<Incoming>) -> Response<Body> {
+    let question = match question(request).await {
+        Ok(question) => question,
+        Err(refusal) => return refusal,
+    };
+    let question = String::from_utf8_lossy(&question);
+    word_by_word(format!(
+        "You wrote “{question}”. I am the app in the enclave, and I speak plain HTTP. Each word of \
+         this answer is encrypted by itself as soon as I have written it. The host in between sees \
+         when the words come and how long they are, and nothing else of them."
+    ))
+}
+
+async fn question(request: Request<Incoming>) -> Result<Bytes, Response<Body>> {
+    match Limited::new(request.into_body(), MAX_QUESTION).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(_) => Err(text(StatusCode::PAYLOAD_TOO_LARGE, "At most 64 KiB, please.\n".into())),
+    }
+}
+
+fn word_by_word(text: String) -> Response<Body> {
+    let words = stream::unfold(Bytes::from(text), |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        let space = rest.iter().position(|byte| *byte == b' ');
+        let word = rest.split_to(space.map_or(rest.len(), |at| at + 1));
+        tokio::time::sleep(WORD_EVERY).await;
+        Some((Ok(Frame::data(word)), rest))
     });
-    Response::new(StreamBody::new(words).boxed_unsync())
+    let mut response = Response::new(StreamBody::new(words).boxed_unsync());
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
 }
 
 fn text(status: StatusCode, text: String) -> Response<Body> {

@@ -2,14 +2,16 @@
 //! of them sees.
 
 mod app;
+mod page;
 mod script;
 mod show;
 mod tap;
 
+use page::Page;
 use script::Script;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use steve_proxy::attester::{AttestError, DevAttester};
 use steve_proxy::{Config, StartError};
 use steve_sdk::{BuildError, Client, PcrProfile, Policy};
@@ -19,6 +21,7 @@ use tempfile::TempDir;
 const APP: SocketAddr = local(8083);
 const PROXY: SocketAddr = local(8080);
 const HOST: SocketAddr = local(8081);
+const PAGE: SocketAddr = local(8082);
 
 const fn local(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
@@ -54,7 +57,9 @@ pub(crate) enum DemoError {
 }
 
 /// Runs the demo; stays up afterwards unless `once`.
-pub(crate) fn run(upstream: Option<&str>, once: bool) -> Result<(), DemoError> {
+///
+/// `directory` is where the page for the browser has been built, if it has.
+pub(crate) fn run(upstream: Option<&str>, directory: PathBuf, once: bool) -> Result<(), DemoError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let attester = DevAttester::new()?;
@@ -62,12 +67,18 @@ pub(crate) fn run(upstream: Option<&str>, once: bool) -> Result<(), DemoError> {
         let files = Files::write(&attester)?;
         let policy = PcrProfile::of(attester.pcrs()).expect("development PCRs are a profile");
         let root = *attester.trust_anchor().sha256();
+        let trust = trust(&attester);
 
         let app = match upstream {
             Some(url) => url.to_owned(),
             None => format!("http://{}", start_app().await?),
         };
-        let config = Config { listen: Some(PROXY), upstream: app.clone(), ..Config::default() };
+        let config = Config {
+            listen: Some(PROXY),
+            upstream: app.clone(),
+            cors_origins: vec![format!("http://{PAGE}")],
+            ..Config::default()
+        };
         let proxy = steve_proxy::start(config, Box::new(attester)).await?;
         let tap = Tap::start(HOST, PROXY).await.map_err(|source| DemoError::Listen {
             part: "host",
@@ -82,6 +93,13 @@ pub(crate) fn run(upstream: Option<&str>, once: bool) -> Result<(), DemoError> {
         show::parts(&app, PROXY, HOST);
         Script { client: &client, tap: &tap, app: &app, own_app: upstream.is_some() }.run().await?;
         if !once {
+            let page = Page { directory, trust, service: HOST, tap: tap.live() };
+            show::page(PAGE, page.is_built());
+            page.start(PAGE).await.map_err(|source| DemoError::Listen {
+                part: "page",
+                address: PAGE,
+                source,
+            })?;
             show::next_steps(HOST, &files.root(), &files.pcrs(), upstream.is_some());
             tokio::signal::ctrl_c().await?;
         }
@@ -98,6 +116,21 @@ async fn start_app() -> Result<SocketAddr, DemoError> {
     })
 }
 
+/// What the page pins, and where it connects to.
+fn trust(attester: &DevAttester) -> String {
+    let origin = format!("http://{HOST}");
+    let (root, profile) = (attester.root_pem(), profile(attester));
+    serde_json::json!({ "origin": origin, "root": root, "profile": profile }).to_string()
+}
+
+fn profile(attester: &DevAttester) -> serde_json::Value {
+    [0, 1, 2]
+        .into_iter()
+        .filter_map(|index| Some((format!("pcr{index}"), attester.pcrs().get(index)?)))
+        .map(|(name, value)| (name, value.to_string()))
+        .collect()
+}
+
 /// What the command `steve` needs to know about the demo.
 struct Files(TempDir);
 
@@ -105,12 +138,7 @@ impl Files {
     fn write(attester: &DevAttester) -> io::Result<Self> {
         let files = Self(tempfile::Builder::new().prefix("steve-demo-").tempdir()?);
         std::fs::write(files.root(), attester.root_pem())?;
-        let pcrs: serde_json::Map<_, _> = [0, 1, 2]
-            .into_iter()
-            .filter_map(|index| Some((format!("pcr{index}"), attester.pcrs().get(index)?)))
-            .map(|(name, value)| (name, value.to_string().into()))
-            .collect();
-        std::fs::write(files.pcrs(), serde_json::Value::from(pcrs).to_string())?;
+        std::fs::write(files.pcrs(), profile(attester).to_string())?;
         Ok(files)
     }
 

@@ -62,6 +62,14 @@ pub(super) fn refused(secret: &str) {
     println!("   ✓ and the proxy refused the request: 403 e2e_required");
 }
 
+pub(super) fn page(page: SocketAddr, is_built: bool) {
+    println!("\n── The same in a browser: http://{page}\n");
+    if !is_built {
+        println!("   The page has not been built: run sdk-wasm/build.sh (it needs Node and a Rust");
+        println!("   compiler for wasm32-unknown-unknown), or name its place with --page.");
+    }
+}
+
 pub(super) fn next_steps(host: SocketAddr, root: &str, pcrs: &str, own_app: bool) {
     let steve = "cargo run -q --release -p steve-sdk --features dangerous-trust-anchor --";
     let trust = format!("--dangerous-dev-root {root} --pcrs {pcrs}");
