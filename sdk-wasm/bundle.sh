@@ -17,4 +17,4 @@ node_modules/.bin/esbuild "${common[@]}" worker/steve-service-worker.ts worker/d
 
 # Relative to the script, so the module is beside it.
 node_modules/.bin/esbuild "${common[@]}" demo/page.ts --outdir=dist/demo --format=esm --conditions=browser
-cp demo/index.html demo/style.css dist/generated/dangerous/steve_wasm_bg.wasm dist/demo/
+cp demo/{index.html,style.css,icon.svg} dist/generated/dangerous/steve_wasm_bg.wasm dist/demo/

@@ -24,10 +24,11 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 /// Path, file and type of what the page is made of.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 5] = [
     ("/", "index.html", "text/html; charset=utf-8"),
     ("/style.css", "style.css", "text/css; charset=utf-8"),
     ("/page.js", "page.js", "text/javascript; charset=utf-8"),
+    ("/icon.svg", "icon.svg", "image/svg+xml"),
     ("/steve_wasm_bg.wasm", "steve_wasm_bg.wasm", "application/wasm"),
 ];
 
@@ -120,7 +121,7 @@ impl Page {
     fn response(&self, status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
         let service = self.service;
         let policy = format!(
-            "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+            "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
              connect-src 'self' http://{service} ws://{service}; base-uri 'none'; \
              form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
              trusted-types 'none'"
