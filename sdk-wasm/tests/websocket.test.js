@@ -72,7 +72,7 @@ test("the client closes", async () => {
     const socket = await open();
     socket.close(3456, "enough");
     assert.equal(socket.readyState, steve.WebSocket.CLOSING);
-    assert.deepEqual(await closing(socket), { code: 3456, reason: "", wasClean: true });
+    assert.deepEqual(await closing(socket), { code: 3456, reason: "enough", wasClean: true });
     assert.equal(socket.readyState, steve.WebSocket.CLOSED);
     const plain = await open();
     plain.close();
@@ -128,11 +128,10 @@ test("subprotocols", async () => {
 });
 
 test("an app that does not upgrade", async () => {
-    const socket = new steve.WebSocket("/head");
-    // The package `ws` takes every path; with a wrong version it answers 400.
-    await once(socket, "open");
-    socket.close();
-    await once(socket, "close");
+    const socket = new steve.WebSocket("/refused");
+    const error = once(socket, "error");
+    assert.deepEqual(await closing(socket), { code: 1006, reason: "", wasClean: false });
+    assert.equal((await error)[0].error.code, "websocket-refused");
 });
 
 test("arguments are held to the standard", async () => {

@@ -3,7 +3,7 @@ import { type Core, guarded, Kind, type Stream } from "./core.js";
 import { SteveError, type Stage } from "./errors.js";
 import { fieldLines, type Prepared, readHeaders } from "./request.js";
 import { endsSession } from "./retry.js";
-import type { Scope } from "./scope.js";
+import { race, type Scope } from "./scope.js";
 import type { Session, Ticket } from "./session.js";
 import type { Tunnel } from "./tunnel.js";
 
@@ -195,7 +195,8 @@ export class Exchange {
 
     /** The end of the outer response, and its failure, is a truncation (SPEC.md, Section 9.3). */
     async #read(): Promise<Uint8Array> {
-        const outer = await this.#reader?.read().catch(() => undefined);
+        const reading = this.#reader?.read() ?? Promise.resolve(undefined);
+        const outer = await race(reading, this.scope.signal).catch(() => undefined);
         if (outer?.value !== undefined) return outer.value;
         this.scope.signal.throwIfAborted();
         if (this.#tunnel?.refusal !== undefined) throw this.#tunnel.refusal;

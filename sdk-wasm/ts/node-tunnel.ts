@@ -85,7 +85,7 @@ function tunnelOver(socket: Duplex, signal: AbortSignal): Tunnel {
         close: () => {
             connection.close(1000, "");
             // Nobody reads on: the answer to the Close is not awaited.
-            socket.end();
+            socket.end(() => socket.destroy());
         },
         get refusal() {
             return refusalOf(connection.closed.code, connection.closed.reason);

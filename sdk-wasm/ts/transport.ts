@@ -1,5 +1,6 @@
 import { isPlainCode, outerStatus, type Stage, SteveError, transportError } from "./errors.js";
 import { concatenate } from "./bytes.js";
+import { race } from "./scope.js";
 import type { OpenTunnel, Tunnel } from "./tunnel.js";
 
 const BASE = "/.well-known/steve/v3";
@@ -79,7 +80,8 @@ export class Transport {
         } satisfies RequestInit & { duplex?: "half" };
         let response: Response;
         try {
-            response = await this.#carrier.fetch(`${this.#origin}${BASE}${path}`, init);
+            const answer = this.#carrier.fetch(`${this.#origin}${BASE}${path}`, init);
+            response = await race(answer, signal);
         } catch (cause) {
             signal.throwIfAborted();
             throw transportError(stage, cause);

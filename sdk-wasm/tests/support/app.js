@@ -65,12 +65,13 @@ export async function startApp() {
             return;
         }
         const route = routes[url.pathname];
-        if (route) route(request, response, url);
+        if (route) Promise.resolve(route(request, response, url)).catch(() => response.destroy());
         else response.writeHead(404).end();
     });
     const sockets = new WebSocketServer({
         server,
         maxPayload: 32 << 20,
+        verifyClient: ({ req }) => req.url !== "/refused",
         handleProtocols: (offered) => (offered.has("second") ? "second" : false),
     });
     sockets.on("connection", serveSocket);

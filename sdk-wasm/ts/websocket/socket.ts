@@ -1,11 +1,15 @@
 import { SteveError } from "../errors.js";
 import { Scope } from "../scope.js";
+import { timeoutError } from "../sessions.js";
 import { type Closed, Connection } from "./connection.js";
 import { type Channel, openUpgraded } from "./open.js";
 import { checkProtocols, readUrl } from "./url.js";
 
 /** Longest message that is taken, in bytes; a longer one closes the connection with 1009. */
 const MAX_MESSAGE = 64 << 20;
+
+/** How long to wait for the app's half of the closing handshake. */
+const CLOSE_TIMEOUT_MS = 10_000;
 
 /** The event `close`, with what `CloseEvent` has. */
 export class SteveCloseEvent extends Event {
@@ -133,6 +137,7 @@ export class SteveWebSocket extends EventTarget {
         } else {
             const last = reason !== "" && code === undefined ? 1000 : code;
             this.#sending = this.#sending.then(() => connection.close(last, reason));
+            this.#scope.timeout(CLOSE_TIMEOUT_MS, () => timeoutError("websocket", CLOSE_TIMEOUT_MS));
         }
     }
 
