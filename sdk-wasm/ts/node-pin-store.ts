@@ -51,7 +51,7 @@ export class FilePinStore implements PinStore {
             throw error;
         }
         const stored = JSON.parse(text) as Partial<Stored> | null;
-        if (stored?.version !== VERSION || typeof stored.pins !== "object" || stored.pins === null) {
+        if (stored?.version !== VERSION || !isRecord(stored.pins)) {
             throw new Error("this is not a store of pins of version 1");
         }
         return stored as Stored;
@@ -98,4 +98,8 @@ function pinIn(stored: Stored, origin: string): Pin | undefined {
     if (!Object.hasOwn(stored.pins, origin)) return undefined;
     const found = stored.pins[origin];
     return checkPin({ firstSeen: found?.first_seen_ms, pcrs: found?.pcrs }, origin);
+}
+
+function isRecord(value: unknown): value is Record<string, never> {
+    return typeof value === "object" && value !== null && !Array.isArray(value);
 }
