@@ -20,7 +20,11 @@ function host() {
         /** An answer instead of the proxy's, after it or before. */
         answer: undefined,
         async fetch(url, init) {
-            const kind = url.endsWith("/evidence") ? "evidence" : (init.body instanceof Uint8Array && init.body[0] === 1) ? "hello" : "stream";
+            const kind = url.endsWith("/evidence")
+                ? "evidence"
+                : init.body instanceof Uint8Array && init.body[0] === 1
+                  ? "hello"
+                  : "stream";
             seen.push(kind);
             const forged = host.answer?.(kind);
             if (forged instanceof Error) throw forged;
@@ -44,11 +48,19 @@ test("nothing of a request shows outside", async () => {
     const requests = [];
     const steve = await fixture.connect({
         fetch: async (url, init) => {
-            requests.push({ url, headers: init.headers, body: Buffer.from(init.body).toString("latin1") });
+            requests.push({
+                url,
+                headers: init.headers,
+                body: Buffer.from(init.body).toString("latin1"),
+            });
             return fetch(url, init);
         },
     });
-    await steve.fetch("/echo?secret-query", { method: "POST", body: "secret-body", headers: { "x-secret": "secret-value" } });
+    await steve.fetch("/echo?secret-query", {
+        method: "POST",
+        body: "secret-body",
+        headers: { "x-secret": "secret-value" },
+    });
     const text = JSON.stringify(requests);
     assert.equal(/secret|echo/.test(text), false);
     assert.ok(requests.every(({ url }) => /\/v3\/(evidence|stream)$/.test(url)));
@@ -61,13 +73,18 @@ test("every bit of an answer counts", async () => {
         middle.change = (kind, bytes) => {
             if (kind === "stream") bytes[at < 0 ? bytes.length + at : at] ^= 1;
         };
-        const failing = steve.fetch("/echo", { method: "POST", body: "body" }).then((response) => response.text());
+        const failing = steve
+            .fetch("/echo", { method: "POST", body: "body" })
+            .then((response) => response.text());
         await assert.rejects(failing, (error) => {
             assert.ok(["tampered", "truncated"].includes(error.code), `byte ${at}: ${error.code}`);
             return true;
         });
         middle.change = undefined;
-        assert.equal(await (await steve.fetch("/echo", { method: "POST", body: "again" })).text(), "again");
+        assert.equal(
+            await (await steve.fetch("/echo", { method: "POST", body: "again" })).text(),
+            "again",
+        );
     }
 });
 
@@ -76,9 +93,15 @@ test("a response that is cut off is never taken for whole", async () => {
     const steve = await clientWith(middle);
     const codes = new Set();
     for (const cut of [1, 5, 22, 26, 40]) {
-        middle.change = (kind, bytes) => (kind === "stream" ? bytes.subarray(0, bytes.length - cut) : undefined);
-        const failing = steve.fetch("/echo", { method: "POST", body: "body" }).then((response) => response.text());
-        await assert.rejects(failing, (error) => codes.add(error.code) && error.code === "truncated");
+        middle.change = (kind, bytes) =>
+            kind === "stream" ? bytes.subarray(0, bytes.length - cut) : undefined;
+        const failing = steve
+            .fetch("/echo", { method: "POST", body: "body" })
+            .then((response) => response.text());
+        await assert.rejects(
+            failing,
+            (error) => codes.add(error.code) && error.code === "truncated",
+        );
     }
     assert.deepEqual([...codes], ["truncated"]);
 });
@@ -88,14 +111,21 @@ test("tampered evidence and handshakes", async () => {
     middle.change = (kind, bytes) => {
         if (kind === "evidence") bytes[bytes.length >> 1] ^= 1;
     };
-    await assert.rejects(clientWith(middle), (error) => error.code.startsWith("evidence-") && error.report.checks.length === 14);
+    await assert.rejects(
+        clientWith(middle),
+        (error) => error.code.startsWith("evidence-") && error.report.checks.length === 14,
+    );
     middle.change = (kind, bytes) => (kind === "evidence" ? new Uint8Array(300_000) : undefined);
     await assert.rejects(clientWith(middle), { code: "not-steve", stage: "evidence" });
     let recorded;
     middle.change = (kind, bytes) => (kind === "evidence" ? (recorded ??= bytes) : undefined);
     await (await clientWith(middle)).fetch("/head");
     await assert.rejects(clientWith(middle), { code: "evidence-nonce" });
-    for (const [at, code] of [[0, "handshake-malformed"], [5, "handshake-not-confirmed"], [-1, "handshake-not-confirmed"]]) {
+    for (const [at, code] of [
+        [0, "handshake-malformed"],
+        [5, "handshake-not-confirmed"],
+        [-1, "handshake-not-confirmed"],
+    ]) {
         middle.change = (kind, bytes) => {
             if (kind === "hello") bytes[at < 0 ? bytes.length + at : at] ^= 1;
         };
@@ -108,44 +138,88 @@ test("tampered evidence and handshakes", async () => {
 test("unauthenticated failures repeat safe requests only", async () => {
     const middle = host();
     const steve = await clientWith(middle);
-    const failures = [() => outer(422, "unrecognized"), () => outer(503, "unavailable"), () => outer(408, "timeout"), () => new TypeError("reset")];
+    const failures = [
+        () => outer(422, "unrecognized"),
+        () => outer(503, "unavailable"),
+        () => outer(408, "timeout"),
+        () => new TypeError("reset"),
+    ];
     for (const failure of failures) {
         for (const [init, repeats] of [
-            [{}, true], [{ method: "POST", body: "x" }, false], [{ method: "PUT", body: "x" }, false], [{ method: "DELETE" }, false],
+            [{}, true],
+            [{ method: "POST", body: "x" }, false],
+            [{ method: "PUT", body: "x" }, false],
+            [{ method: "DELETE" }, false],
             [{ method: "POST", body: "x", idempotent: true }, true],
             [{ method: "POST", body: new Blob(["x"]).stream(), idempotent: true }, false],
         ]) {
             let failed = 0;
             middle.answer = (kind) => (kind === "stream" && failed++ === 0 ? failure() : undefined);
-            const result = await steve.fetch("/head", init).then((response) => response.status, (error) => error.code);
-            const expected = repeats ? 200 : failure() instanceof Error ? "transport" : "outer-status";
-            assert.equal(result, expected, `${JSON.stringify(init)} after ${failure().status ?? "a broken connection"}`);
+            const result = await steve.fetch("/head", init).then(
+                (response) => response.status,
+                (error) => error.code,
+            );
+            const expected = repeats
+                ? 200
+                : failure() instanceof Error
+                  ? "transport"
+                  : "outer-status";
+            assert.equal(
+                result,
+                expected,
+                `${JSON.stringify(init)} after ${failure().status ?? "a broken connection"}`,
+            );
         }
     }
     middle.answer = (kind) => (kind === "stream" ? outer(503, "unavailable") : undefined);
     middle.seen.length = 0;
-    await assert.rejects(steve.fetch("/head"), { code: "outer-status", status: 503, hint: "unavailable", stage: "request" });
+    await assert.rejects(steve.fetch("/head"), {
+        code: "outer-status",
+        status: 503,
+        hint: "unavailable",
+        stage: "request",
+    });
     assert.equal(middle.seen.filter((kind) => kind === "stream").length, 3);
     middle.answer = (kind) => (kind === "stream" ? outer(403, "<script>") : undefined);
-    await assert.rejects(steve.fetch("/head"), { code: "outer-status", status: 403, hint: undefined });
+    await assert.rejects(steve.fetch("/head"), {
+        code: "outer-status",
+        status: 403,
+        hint: undefined,
+    });
 });
 
 test("a handshake that is refused is tried with new evidence, once", async () => {
     const middle = host();
     let refused = 0;
-    middle.answer = (kind) => (kind === "hello" && refused++ === 0 ? outer(422, "unrecognized") : undefined);
+    middle.answer = (kind) =>
+        kind === "hello" && refused++ === 0 ? outer(422, "unrecognized") : undefined;
     await clientWith(middle);
     assert.deepEqual(middle.seen, ["evidence", "hello", "evidence", "hello"]);
     middle.answer = (kind) => (kind === "hello" ? outer(422, "unrecognized") : undefined);
     middle.seen.length = 0;
-    await assert.rejects(clientWith(middle), { code: "outer-status", status: 422, stage: "handshake" });
+    await assert.rejects(clientWith(middle), {
+        code: "outer-status",
+        status: 422,
+        stage: "handshake",
+    });
     assert.deepEqual(middle.seen, ["evidence", "hello", "evidence", "hello"]);
 });
 
 test("nobody there", async () => {
-    await assert.rejects(fixture.connect({ origin: "http://127.0.0.1:1" }), { code: "transport", stage: "evidence" });
-    const silent = { fetch: (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))) };
-    await assert.rejects(clientWith(silent, { timeouts: { setup: 50 } }), { code: "timeout", stage: "evidence" });
+    await assert.rejects(fixture.connect({ origin: "http://127.0.0.1:1" }), {
+        code: "transport",
+        stage: "evidence",
+    });
+    const silent = {
+        fetch: (_, { signal }) =>
+            new Promise((_, reject) =>
+                signal.addEventListener("abort", () => reject(signal.reason)),
+            ),
+    };
+    await assert.rejects(clientWith(silent, { timeouts: { setup: 50 } }), {
+        code: "timeout",
+        stage: "evidence",
+    });
 });
 
 test("a proxy that restarts is verified anew", async () => {
@@ -154,7 +228,10 @@ test("a proxy that restarts is verified anew", async () => {
     const steve = await fixture.connect({
         origin: before.origin,
         dangerousTrustRoot: before.root,
-        on: { session: ({ id }) => events.push(`session ${id}`), verified: ({ moduleId }) => events.push(moduleId) },
+        on: {
+            session: ({ id }) => events.push(`session ${id}`),
+            verified: ({ moduleId }) => events.push(moduleId),
+        },
     });
     await (await steve.fetch("/head")).text();
     assert.equal(events.length, 2);
@@ -163,7 +240,10 @@ test("a proxy that restarts is verified anew", async () => {
     try {
         // A development attester has another root after a restart, so the new evidence fails there.
         await assert.rejects(steve.fetch("/head"), { code: "evidence-root" });
-        const fresh = await fixture.connect({ origin: again.origin, dangerousTrustRoot: again.root });
+        const fresh = await fixture.connect({
+            origin: again.origin,
+            dangerousTrustRoot: again.root,
+        });
         assert.equal((await fresh.fetch("/head")).status, 200);
     } finally {
         await again.stop();
@@ -201,11 +281,21 @@ test("a closed client is of no use, and what was under way ends", async () => {
     steve.close();
     steve.close();
     await assert.rejects(hanging, { code: "closed" });
-    await assert.rejects(async () => {
-        for (;;) await reading.read();
-    }, { code: "closed" });
-    for (const use of [() => steve.fetch("/head"), () => steve.verify(), () => steve.sessionBinding()]) {
-        await assert.rejects(use, (error) => error instanceof SteveError && error.code === "closed");
+    await assert.rejects(
+        async () => {
+            for (;;) await reading.read();
+        },
+        { code: "closed" },
+    );
+    for (const use of [
+        () => steve.fetch("/head"),
+        () => steve.verify(),
+        () => steve.sessionBinding(),
+    ]) {
+        await assert.rejects(
+            use,
+            (error) => error instanceof SteveError && error.code === "closed",
+        );
     }
     let disposed;
     {
@@ -219,11 +309,17 @@ test("a session is made once, however many need it, and again when evidence is o
     const middle = host();
     const steve = await clientWith(middle, { maxEvidenceAge: 1500 });
     await Promise.all(Array.from({ length: 10 }, () => steve.fetch("/head")));
-    assert.deepEqual(middle.seen.filter((kind) => kind !== "stream"), ["evidence", "hello"]);
+    assert.deepEqual(
+        middle.seen.filter((kind) => kind !== "stream"),
+        ["evidence", "hello"],
+    );
     const first = receiptOf(await steve.fetch("/head")).sessionId;
     await new Promise((resolve) => setTimeout(resolve, 1600));
     const responses = await Promise.all(Array.from({ length: 10 }, () => steve.fetch("/head")));
-    assert.deepEqual(middle.seen.filter((kind) => kind !== "stream"), ["evidence", "hello", "evidence", "hello"]);
+    assert.deepEqual(
+        middle.seen.filter((kind) => kind !== "stream"),
+        ["evidence", "hello", "evidence", "hello"],
+    );
     const ids = new Set(responses.map((response) => receiptOf(response).sessionId));
     assert.equal(ids.size, 1);
     assert.equal(ids.has(first), false);

@@ -39,9 +39,16 @@ test("text and binary messages of any kind and size are echoed", async () => {
     }
     for (const length of [0, 1, 125, 126, 65_535, 65_536, 5_000_000]) {
         const bytes = new Uint8Array(length).map((_, at) => at % 253);
-        assert.equal(Buffer.compare(Buffer.from(await exchange(socket, bytes)), bytes), 0, `${length} bytes`);
+        assert.equal(
+            Buffer.compare(Buffer.from(await exchange(socket, bytes)), bytes),
+            0,
+            `${length} bytes`,
+        );
     }
-    assert.deepEqual(new Uint8Array(await exchange(socket, new DataView(new ArrayBuffer(3)))), new Uint8Array(3));
+    assert.deepEqual(
+        new Uint8Array(await exchange(socket, new DataView(new ArrayBuffer(3)))),
+        new Uint8Array(3),
+    );
     assert.equal(socket.bufferedAmount, 0);
     socket.binaryType = "blob";
     const blob = await exchange(socket, new Blob(["of a blob"]));

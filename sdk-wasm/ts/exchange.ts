@@ -214,20 +214,31 @@ export class Exchange {
 
     #with<T>(stage: Stage, call: (stream: Stream) => T): T {
         const stream = this.#stream;
-        if (stream === undefined) throw this.scope.signal.reason ?? new SteveError("closed", stage, "the exchange is over");
+        if (stream === undefined)
+            throw (
+                this.scope.signal.reason ?? new SteveError("closed", stage, "the exchange is over")
+            );
         return guarded(this.#core, stage, () => call(stream));
     }
 
     #unexpected(kind: number): SteveError {
-        if (kind !== Kind.reset) return new SteveError("tampered", this.#stage, "a frame came out of order");
+        if (kind !== Kind.reset)
+            return new SteveError("tampered", this.#stage, "a frame came out of order");
         const code = this.#current((stream) => stream.resetCode() ?? 0);
         const reset = this.#current((stream) => stream.resetName() ?? "unknown");
         const notDispatched = code >> 8 === 1;
-        const meaning = notDispatched ? "the app did not get the request" : "the app may have got the request";
-        return new SteveError("reset", this.#stage, `the enclave reset the exchange: ${reset}; ${meaning}`, {
-            reset,
-            notDispatched,
-        });
+        const meaning = notDispatched
+            ? "the app did not get the request"
+            : "the app may have got the request";
+        return new SteveError(
+            "reset",
+            this.#stage,
+            `the enclave reset the exchange: ${reset}; ${meaning}`,
+            {
+                reset,
+                notDispatched,
+            },
+        );
     }
 }
 
@@ -244,5 +255,7 @@ function readHead(stream: Stream): Head {
 }
 
 function bodyError(cause: unknown): SteveError {
-    return new SteveError("request-body", "request", "the request body could not be read", { cause });
+    return new SteveError("request-body", "request", "the request body could not be read", {
+        cause,
+    });
 }

@@ -16,8 +16,8 @@ interface Stored {
  * Pins in a JSON file.
  *
  * The file is replaced as a whole, after its successor has reached the disk; a directory beside it
- * (`.locked`) keeps processes from losing each other's records. A damaged file is an error and stays as
- * it is: starting anew would trust whoever comes next.
+ * (`.locked`) keeps processes from losing each other's records. A damaged file is an error and
+ * stays as it is: starting anew would trust whoever comes next.
  */
 export class FilePinStore implements PinStore {
     readonly #path: string;
@@ -47,7 +47,8 @@ export class FilePinStore implements PinStore {
         try {
             text = await readFile(this.#path, "utf8");
         } catch (error) {
-            if ((error as NodeJS.ErrnoException).code === "ENOENT") return { version: VERSION, pins: {} };
+            if ((error as NodeJS.ErrnoException).code === "ENOENT")
+                return { version: VERSION, pins: {} };
             throw error;
         }
         const stored = JSON.parse(text) as Partial<Stored> | null;
@@ -82,7 +83,8 @@ export class FilePinStore implements PinStore {
                 break;
             } catch (error) {
                 if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-                if (tries >= LOCK_TRIES) throw new Error(`${lock} is there; remove it if no process uses the store`);
+                if (tries >= LOCK_TRIES)
+                    throw new Error(`${lock} is there; remove it if no process uses the store`);
                 await new Promise((resolve) => setTimeout(resolve, LOCK_WAIT_MS));
             }
         }

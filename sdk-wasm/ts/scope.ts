@@ -1,6 +1,6 @@
 /**
- * What one operation may still do. Ends with the scope it is a part of, with the caller's signal, or
- * with a timeout.
+ * What one operation may still do. Ends with the scope it is a part of, with the caller's signal,
+ * or with a timeout.
  */
 export class Scope {
     readonly #controller = new AbortController();

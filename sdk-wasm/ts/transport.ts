@@ -37,7 +37,13 @@ export class Transport {
 
     /** Posts a challenge; gives the encoded evidence. */
     async evidence(challenge: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-        const answer = await this.#post("/evidence", "application/octet-stream", challenge, "evidence", signal);
+        const answer = await this.#post(
+            "/evidence",
+            "application/octet-stream",
+            challenge,
+            "evidence",
+            signal,
+        );
         return readUpTo(answer, MAX_EVIDENCE_LENGTH, "evidence", signal);
     }
 
@@ -134,5 +140,9 @@ async function readUpTo(
 }
 
 function notSteve(stage: Stage, reason: string): SteveError {
-    return new SteveError("not-steve", stage, `the answer at the stage "${stage}" is not a STEVE answer: ${reason}`);
+    return new SteveError(
+        "not-steve",
+        stage,
+        `the answer at the stage "${stage}" is not a STEVE answer: ${reason}`,
+    );
 }

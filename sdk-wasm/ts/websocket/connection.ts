@@ -132,5 +132,8 @@ function decode(bytes: Uint8Array): string {
 
 /** Codes that may be in a Close frame (RFC 6455, Section 7.4). */
 function isCloseCode(code: number): boolean {
-    return (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || (code >= 3000 && code <= 4999);
+    return (
+        (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) ||
+        (code >= 3000 && code <= 4999)
+    );
 }
