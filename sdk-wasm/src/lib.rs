@@ -9,12 +9,16 @@ mod fault;
 mod handshake;
 mod policy;
 mod stream;
+#[cfg(feature = "test-vectors")]
+mod vectors;
 
 pub use appraisal::{Appraiser, Enclave, challenge};
 pub use fault::Fault;
 pub use handshake::{Handshake, Session};
 pub use policy::Policy;
 pub use stream::{EventKind, Stream};
+#[cfg(feature = "test-vectors")]
+pub use vectors::{decode_head, open_frames, seal_frame};
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;

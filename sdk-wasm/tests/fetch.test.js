@@ -17,7 +17,9 @@ async function seen(input, init) {
 }
 
 test("a GET arrives with method, path and headers", async () => {
-    const { method, url, headers } = await seen("/head?a=b%20c#fragment", { headers: { "X-Own": "1" } });
+    const { method, url, headers } = await seen("/head?a=b%20c#fragment", {
+        headers: { "X-Own": "1" },
+    });
     assert.equal(method, "GET");
     assert.equal(url, "/head?a=b%20c");
     assert.equal(headers["x-own"], "1");
@@ -29,7 +31,13 @@ test("a GET arrives with method, path and headers", async () => {
 
 test("a URL may be relative, absolute, a URL or a Request", async () => {
     const { origin } = fixture.proxy;
-    for (const input of ["/head", "head", `${origin}/head`, new URL("/head", origin), new Request(`${origin}/head`)]) {
+    for (const input of [
+        "/head",
+        "head",
+        `${origin}/head`,
+        new URL("/head", origin),
+        new Request(`${origin}/head`),
+    ]) {
         assert.equal((await seen(input)).url, "/head");
     }
 });
@@ -39,7 +47,12 @@ form.set("field", "value");
 form.set("file", new File(["content"], "name.txt", { type: "text/plain" }));
 const bodies = [
     ["string", "text €", "text/plain;charset=UTF-8", "text €"],
-    ["URLSearchParams", new URLSearchParams({ a: "b c" }), "application/x-www-form-urlencoded;charset=UTF-8", "a=b+c"],
+    [
+        "URLSearchParams",
+        new URLSearchParams({ a: "b c" }),
+        "application/x-www-form-urlencoded;charset=UTF-8",
+        "a=b+c",
+    ],
     ["Blob", new Blob(["blob"], { type: "image/x-test" }), "image/x-test", "blob"],
     ["ArrayBuffer", new TextEncoder().encode("buffer").buffer, "none", "buffer"],
     ["view", new TextEncoder().encode("-view-").subarray(1, 5), "none", "view"],
@@ -65,7 +78,11 @@ test("a form is encoded as multipart", async () => {
 
 test("a Request brings its method, headers and body", async () => {
     const request = () =>
-        new Request(`${fixture.proxy.origin}/echo`, { method: "PUT", body: "of the request", headers: { "content-type": "x/y" } });
+        new Request(`${fixture.proxy.origin}/echo`, {
+            method: "PUT",
+            body: "of the request",
+            headers: { "content-type": "x/y" },
+        });
     const response = await steve.fetch(request());
     assert.equal(response.headers.get("content-type"), "x/y");
     assert.equal(await response.text(), "of the request");
@@ -93,12 +110,19 @@ test("large bodies of known length", async () => {
 test("headers that end at a hop stay here, and values are bytes", async () => {
     const { headers } = await seen("/head", {
         headers: [
-            ["connection", "x-hop"], ["x-hop", "1"], ["te", "gzip"], ["upgrade", "h2c"],
-            ["steve-session", "forged"], ["x-bytes", "\u00e9"], ["content-length", "7"], ["host", "evil.example"],
+            ["connection", "x-hop"],
+            ["x-hop", "1"],
+            ["te", "gzip"],
+            ["upgrade", "h2c"],
+            ["steve-session", "forged"],
+            ["x-bytes", "\u00e9"],
+            ["content-length", "7"],
+            ["host", "evil.example"],
             ["cookie", "c=d"],
         ],
     });
-    for (const name of ["x-hop", "te", "upgrade", "content-length"]) assert.equal(name in headers, false, name);
+    for (const name of ["x-hop", "te", "upgrade", "content-length"])
+        assert.equal(name in headers, false, name);
     assert.notEqual(headers["steve-session"], "forged");
     assert.equal(headers["x-bytes"], "\u00e9");
     assert.notEqual(headers.host, "evil.example");
@@ -153,9 +177,18 @@ test("redirects are followed within the origin", async () => {
     assert.equal((await response.json()).url, "/head?there");
 
     const to = (code, method) =>
-        seen(`/redirect?code=${code}&to=/head`, { method, body: method === "GET" ? undefined : "x", headers: { "x-kept": "1" } });
+        seen(`/redirect?code=${code}&to=/head`, {
+            method,
+            body: method === "GET" ? undefined : "x",
+            headers: { "x-kept": "1" },
+        });
     for (const [code, method, becomes] of [
-        [301, "POST", "GET"], [302, "POST", "GET"], [303, "PUT", "GET"], [301, "PUT", "PUT"], [307, "POST", "POST"], [308, "PUT", "PUT"],
+        [301, "POST", "GET"],
+        [302, "POST", "GET"],
+        [303, "PUT", "GET"],
+        [301, "PUT", "PUT"],
+        [307, "POST", "POST"],
+        [308, "PUT", "PUT"],
     ]) {
         const head = await to(code, method);
         assert.equal(head.method, becomes, `${method} ${code}`);
@@ -171,7 +204,10 @@ test("redirects that are not followed", async () => {
     await assert.rejects(steve.fetch("/loop"), { code: "redirect" });
     await assert.rejects(steve.fetch("/loop", { redirect: "error" }), { code: "redirect" });
     const stream = new Blob(["x"]).stream();
-    await assert.rejects(steve.fetch("/redirect?code=307&to=/head", { method: "POST", body: stream }), { code: "redirect" });
+    await assert.rejects(
+        steve.fetch("/redirect?code=307&to=/head", { method: "POST", body: stream }),
+        { code: "redirect" },
+    );
     const manual = await steve.fetch(away, { redirect: "manual" });
     assert.equal(manual.status, 302);
     assert.equal(manual.headers.get("location"), "https://elsewhere.example/");
@@ -180,9 +216,15 @@ test("redirects that are not followed", async () => {
 
 test("requests that cannot be sent", async () => {
     const requests = [
-        ["https://elsewhere.example/", {}], ["//elsewhere.example/", {}], ["http://[", {}],
-        ["/", { method: "CONNECT" }], ["/", { method: "TRACE" }], ["/", { method: "GET", body: "x" }],
-        ["/", { method: "NOT A TOKEN" }], ["/", { headers: { x: "a\nb" } }], ["/", { headers: { x: "\u20ac" } }],
+        ["https://elsewhere.example/", {}],
+        ["//elsewhere.example/", {}],
+        ["http://[", {}],
+        ["/", { method: "CONNECT" }],
+        ["/", { method: "TRACE" }],
+        ["/", { method: "GET", body: "x" }],
+        ["/", { method: "NOT A TOKEN" }],
+        ["/", { headers: { x: "a\nb" } }],
+        ["/", { headers: { x: "\u20ac" } }],
     ];
     for (const [input, init] of requests) {
         await assert.rejects(steve.fetch(input, init), (error) => {
@@ -207,15 +249,25 @@ test("a receipt says how a response was protected", async () => {
 });
 
 test("many requests at once share a session", async () => {
-    const responses = await Promise.all(Array.from({ length: 100 }, (_, at) => steve.fetch(`/head?${at}`)));
+    const responses = await Promise.all(
+        Array.from({ length: 100 }, (_, at) => steve.fetch(`/head?${at}`)),
+    );
     const heads = await Promise.all(responses.map((response) => response.json()));
-    assert.deepEqual(heads.map(({ url }) => url), Array.from({ length: 100 }, (_, at) => `/head?${at}`));
+    assert.deepEqual(
+        heads.map(({ url }) => url),
+        Array.from({ length: 100 }, (_, at) => `/head?${at}`),
+    );
     assert.equal(new Set(responses.map((response) => receiptOf(response).sessionId)).size, 1);
     assert.equal(new Set(responses.map((response) => receiptOf(response).streamId)).size, 100);
 });
 
 test("every suite", async () => {
-    for (const suite of ["xwing-chacha20poly1305", "xwing-aes256gcm", "x25519-chacha20poly1305", "x25519-aes256gcm"]) {
+    for (const suite of [
+        "xwing-chacha20poly1305",
+        "xwing-aes256gcm",
+        "x25519-chacha20poly1305",
+        "x25519-aes256gcm",
+    ]) {
         const client = await fixture.connect({ suites: [suite] });
         const response = await client.fetch("/echo", { method: "POST", body: suite });
         assert.equal(await response.text(), suite);

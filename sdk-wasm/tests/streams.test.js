@@ -32,7 +32,7 @@ function pieces(count, onPull = () => undefined) {
 
 /** Resolves when `value()` has stayed the same for a while. */
 async function settled(value) {
-    for (let last = -1; last !== value(); ) {
+    for (let last = -1; last !== value();) {
         last = value();
         await new Promise((resolve) => setTimeout(resolve, 300));
     }
@@ -62,7 +62,7 @@ test("what is not read is not sent", async () => {
     const sent = await settled(() => fixture.app.endless.sent);
     assert.ok(sent < 64 * MIB, `${sent} bytes were sent to nobody`);
     const reader = response.body.getReader();
-    for (let read = 0; read < 2 * sent; ) read += (await reader.read()).value.length;
+    for (let read = 0; read < 2 * sent;) read += (await reader.read()).value.length;
     assert.ok(fixture.app.endless.sent > sent);
     await reader.cancel();
     await fixture.app.endless.closed;
@@ -71,7 +71,11 @@ test("what is not read is not sent", async () => {
 test("what the app does not take is not asked for", async () => {
     let pulled = 0;
     const abort = new AbortController();
-    const sending = steve.fetch("/hang", { method: "POST", body: pieces(Infinity, (made) => (pulled = made)), signal: abort.signal });
+    const sending = steve.fetch("/hang", {
+        method: "POST",
+        body: pieces(Infinity, (made) => (pulled = made)),
+        signal: abort.signal,
+    });
     const taken = await settled(() => pulled);
     assert.ok(taken > 0 && taken < 1024, `${taken} pieces were taken for nobody`);
     abort.abort();
@@ -85,7 +89,8 @@ test("a body can be read into a buffer of the reader's own", async () => {
     const { value } = await reader.read(new Uint8Array(4));
     assert.equal(new TextDecoder().decode(value), "0123");
     reader.releaseLock();
-    assert.equal(await new Response(response.body).text(), "456789");
+    const rest = await response.body.getReader().read();
+    assert.equal(new TextDecoder().decode(rest.value), "456789");
 });
 
 test("aborted before, while waiting, and while reading", async () => {
@@ -103,9 +108,12 @@ test("aborted before, while waiting, and while reading", async () => {
     const reader = response.body.getReader();
     await reader.read();
     reading.abort(new Error("reading"));
-    await assert.rejects(async () => {
-        for (;;) await reader.read();
-    }, { message: "reading" });
+    await assert.rejects(
+        async () => {
+            for (;;) await reader.read();
+        },
+        { message: "reading" },
+    );
     await fixture.app.endless.closed;
 });
 
@@ -113,39 +121,52 @@ test("a signal of many requests aborts them all", async () => {
     const abort = new AbortController();
     let warned = false;
     process.once("warning", () => (warned = true));
-    const requests = Array.from({ length: 20 }, () => steve.fetch("/hang", { signal: abort.signal }));
+    const requests = Array.from({ length: 20 }, () =>
+        steve.fetch("/hang", { signal: abort.signal }),
+    );
     setTimeout(() => abort.abort(), 100);
-    for (const result of await Promise.allSettled(requests)) assert.equal(result.reason?.name, "AbortError");
+    for (const result of await Promise.allSettled(requests))
+        assert.equal(result.reason?.name, "AbortError");
     await new Promise(setImmediate);
     assert.equal(warned, false);
 });
 
 test("a source that fails resets the request", async () => {
-    const failing = new ReadableStream({
-        pull(controller) {
-            controller.enqueue(new Uint8Array(10));
-            controller.error(new Error("the disk is gone"));
+    const failing = new ReadableStream(
+        {
+            pull(controller) {
+                controller.enqueue(new Uint8Array(10));
+                controller.error(new Error("the disk is gone"));
+            },
         },
-    }, { highWaterMark: 0 });
+        { highWaterMark: 0 },
+    );
     await assert.rejects(steve.fetch("/length", { method: "POST", body: failing }), (error) => {
         assert.equal(error.code, "request-body");
         assert.equal(error.cause.message, "the disk is gone");
         return true;
     });
-    const wrong = new ReadableStream({ start: (controller) => (controller.enqueue("text"), controller.close()) });
-    await assert.rejects(steve.fetch("/length", { method: "POST", body: wrong }), { code: "request-body" });
+    const wrong = new ReadableStream({
+        start: (controller) => (controller.enqueue("text"), controller.close()),
+    });
+    await assert.rejects(steve.fetch("/length", { method: "POST", body: wrong }), {
+        code: "request-body",
+    });
 });
 
 test("an app that breaks off is told from one that ends", async () => {
     const response = await steve.fetch("/broken");
     await assert.rejects(response.text(), (error) => {
         assert.ok(error instanceof SteveError);
-        assert.deepEqual([error.code, error.stage, error.reset, error.notDispatched], ["reset", "response", "app-failed", false]);
+        assert.deepEqual(
+            [error.code, error.stage, error.reset, error.notDispatched],
+            ["reset", "response", "app-failed", false],
+        );
         return true;
     });
 });
 
-test("without streaming requests: pieces of known length in one, streams through the tunnel", async () => {
+test("without streaming requests, streams take the tunnel", async () => {
     const opened = [];
     const { connectOn } = await import("../dist/connect.js");
     const { rootHash } = await import("../dist/dangerous-root.js");
@@ -176,7 +197,11 @@ test("without streaming requests: pieces of known length in one, streams through
 
         let pulled = 0;
         const abort = new AbortController();
-        const hanging = client.fetch("/hang", { method: "POST", body: pieces(Infinity, (made) => (pulled = made)), signal: abort.signal });
+        const hanging = client.fetch("/hang", {
+            method: "POST",
+            body: pieces(Infinity, (made) => (pulled = made)),
+            signal: abort.signal,
+        });
         const taken = await settled(() => pulled);
         assert.ok(taken > 0 && taken < 1024, `${taken} pieces were taken for nobody`);
         abort.abort();

@@ -1,5 +1,11 @@
 import { Clock } from "./clock.js";
-import { type Appraiser, type Core, type Enclave, guarded, type Policy as CorePolicy } from "./core.js";
+import {
+    type Appraiser,
+    type Core,
+    type Enclave,
+    guarded,
+    type Policy as CorePolicy,
+} from "./core.js";
 import { describe, type VerifiedEnclave } from "./enclave.js";
 import { SteveError } from "./errors.js";
 import type { Pin, PinStore } from "./pin-store.js";
@@ -110,9 +116,14 @@ async function fromStore<T>(result: Promise<T>): Promise<T> {
     try {
         return await result;
     } catch (cause) {
-        throw new SteveError("pin-store", "evidence", "the store of pins failed; make it readable and writable", {
-            cause,
-        });
+        throw new SteveError(
+            "pin-store",
+            "evidence",
+            "the store of pins failed; make it readable and writable",
+            {
+                cause,
+            },
+        );
     }
 }
 

@@ -62,7 +62,11 @@ async function send(transport: Transport, exchange: Exchange, request: Prepared)
 }
 
 /** Seals while the network takes it. */
-async function sendStream(transport: Transport, exchange: Exchange, request: Prepared): Promise<void> {
+async function sendStream(
+    transport: Transport,
+    exchange: Exchange,
+    request: Prepared,
+): Promise<void> {
     exchange.head(request, undefined, false);
     const frames = exchange.upload(request);
     const first = exchange.take();
@@ -84,7 +88,11 @@ async function sendStream(transport: Transport, exchange: Exchange, request: Pre
 }
 
 /** Seals all of it first, where the platform does not send streams. */
-async function sendSealed(transport: Transport, exchange: Exchange, request: Prepared): Promise<void> {
+async function sendSealed(
+    transport: Transport,
+    exchange: Exchange,
+    request: Prepared,
+): Promise<void> {
     exchange.head(request, undefined, false);
     const parts: Uint8Array[] = [exchange.take()];
     exchange.sent = false;
@@ -96,7 +104,11 @@ async function sendSealed(transport: Transport, exchange: Exchange, request: Pre
 }
 
 /** Streams both ways at once through a WebSocket. */
-async function sendTunnel(transport: Transport, exchange: Exchange, request: Prepared): Promise<void> {
+async function sendTunnel(
+    transport: Transport,
+    exchange: Exchange,
+    request: Prepared,
+): Promise<void> {
     const tunnel = await transport.tunnel(exchange.scope.signal);
     exchange.receive(tunnel.readable, tunnel);
     await tunnel.send(exchange.take());

@@ -27,22 +27,29 @@ export function bodyLength(body: Body): number | undefined {
 }
 
 /** Takes any body that `fetch` takes; gives it with the `content-type` that goes with it. */
-export async function takeBody(init: BodyInit | null | undefined): Promise<{ body: Body; type: string | null }> {
+export async function takeBody(
+    init: BodyInit | null | undefined,
+): Promise<{ body: Body; type: string | null }> {
     if (init === null || init === undefined) return { body: { kind: "none" }, type: null };
     if (init instanceof ReadableStream) {
         if (init.locked) throw invalidRequest("its body is a stream that is being read already");
         return { body: { kind: "stream", stream: init }, type: null };
     }
-    if (init instanceof Blob) return { body: { kind: "blob", blob: init }, type: init.type || null };
+    if (init instanceof Blob)
+        return { body: { kind: "blob", blob: init }, type: init.type || null };
     // The platform encodes the other kinds; a form can hold files.
     const encoded = new Response(init);
     const type = encoded.headers.get("content-type");
-    if (init instanceof FormData) return { body: { kind: "blob", blob: await encoded.blob() }, type };
+    if (init instanceof FormData)
+        return { body: { kind: "blob", blob: await encoded.blob() }, type };
     return { body: { kind: "bytes", bytes: new Uint8Array(await encoded.arrayBuffer()) }, type };
 }
 
 /** The bytes of a body, piece by piece. A stream is cancelled with the signal. */
-export async function* pieces(body: Body, signal: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
+export async function* pieces(
+    body: Body,
+    signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
     switch (body.kind) {
         case "none":
             return;
@@ -76,7 +83,8 @@ async function* chunks(
             signal.throwIfAborted();
             ended = done;
             if (done) return;
-            if (!(value instanceof Uint8Array)) throw new TypeError("a chunk of the body is no Uint8Array");
+            if (!(value instanceof Uint8Array))
+                throw new TypeError("a chunk of the body is no Uint8Array");
             yield value;
         }
     } finally {

@@ -12,15 +12,14 @@ export function browserPlatform(loadCore: () => Promise<Core>): Platform {
 }
 
 /**
- * Streams in requests need a browser that has them, and HTTP/2 or 3 to the server. Which HTTP there is
- * shows in the timing of an earlier request; where that is not to be seen, as for another origin
+ * Streams in requests need a browser that has them, and HTTP/2 or 3 to the server. Which HTTP there
+ * is shows in the timing of an earlier request; where that is not to be seen, as for another origin
  * without `timing-allow-origin`, the tunnel is taken.
  */
 function streamsUploads(url: string): boolean {
     if (!takesStreams()) return false;
     const timing = performance.getEntriesByName(url, "resource").at(-1) as
-        | PerformanceResourceTiming
-        | undefined;
+        PerformanceResourceTiming | undefined;
     return timing?.nextHopProtocol === "h2" || timing?.nextHopProtocol === "h3";
 }
 

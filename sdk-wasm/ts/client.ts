@@ -31,8 +31,8 @@ export interface ClientParts {
 /**
  * Talks to an HTTP app inside an enclave, after verifying that it is the right one.
  *
- * A client keeps one verified enclave and one session, renews them when that is due, and carries any
- * number of concurrent requests. `connect` makes it.
+ * A client keeps one verified enclave and one session, renews them when that is due, and carries
+ * any number of concurrent requests. `connect` makes it.
  */
 export class Steve {
     readonly #parts: ClientParts;
@@ -49,18 +49,19 @@ export class Steve {
     }
 
     /**
-     * `fetch`, through the channel: the same arguments, the same `Response`. Can be detached from the
-     * client, and given to whatever takes a `fetch`.
+     * `fetch`, through the channel: the same arguments, the same `Response`. Can be detached from
+     * the client, and given to whatever takes a `fetch`.
      *
-     * What differs from the platform's: only URLs of the client's origin, to which relative ones are
-     * resolved, also in redirects. There is no cache and no cookie jar: `set-cookie` is in
-     * `receiptOf(response).setCookie`, and `cookie` is sent if `init.headers` holds it. Content codings
-     * are neither asked for nor undone. `redirect: "manual"` gives the redirect itself. The body of a
-     * `Request`, and a `ReadableStream`, goes out as a stream: without `content-length`, and never
-     * twice. In browsers that takes a WebSocket, unless the browser streams requests over HTTP/2.
+     * What differs from the platform's: only URLs of the client's origin, to which relative ones
+     * are resolved, also in redirects. There is no cache and no cookie jar: `set-cookie` is in
+     * `receiptOf(response).setCookie`, and `cookie` is sent if `init.headers` holds it. Content
+     * codings are neither asked for nor undone. `redirect: "manual"` gives the redirect itself. The
+     * body of a `Request`, and a `ReadableStream`, goes out as a stream: without `content-length`,
+     * and never twice. In browsers that takes a WebSocket, unless the browser streams requests over
+     * HTTP/2.
      *
-     * A request is sent again by itself, at most twice, only if the enclave certainly did not hand it to
-     * the app, or its method is safe, or it is `idempotent`; and if its body is no stream.
+     * A request is sent again by itself, at most twice, only if the enclave certainly did not hand
+     * it to the app, or its method is safe, or it is `idempotent`; and if its body is no stream.
      *
      * Rejects with a `SteveError`, or with the reason of the signal.
      */
@@ -73,7 +74,9 @@ export class Steve {
         try {
             const request = await prepare(input, init, this.origin);
             scope = new Scope(work, request.signal);
-            const clear = scope.timeout(requestTimeout, () => timeoutError("request", requestTimeout ?? 0));
+            const clear = scope.timeout(requestTimeout, () =>
+                timeoutError("request", requestTimeout ?? 0),
+            );
             scope.signal.throwIfAborted();
             const response = await this.#follow(request, scope);
             clear();
@@ -93,33 +96,38 @@ export class Steve {
     }
 
     /**
-     * Fetches fresh evidence and appraises it, whether or not there is evidence that still holds. New
-     * sessions use it from now on. Its `report` says what was checked and what is not proven; the
-     * `report` of the error if it is refused.
+     * Fetches fresh evidence and appraises it, whether or not there is evidence that still holds.
+     * New sessions use it from now on. Its `report` says what was checked and what is not proven;
+     * the `report` of the error if it is refused.
      */
     async verify(): Promise<VerifiedEnclave> {
         return this.#setUp(async () => (await this.#parts.sessions.fetchTrusted()).info);
     }
 
     /**
-     * The value by which the app knows this client's session (the field `steve-session`), in base64url.
-     * A secret between client and app, which changes with every session.
+     * The value by which the app knows this client's session (the field `steve-session`), in
+     * base64url. A secret between client and app, which changes with every session.
      */
     async sessionBinding(): Promise<string> {
-        const binding = await this.#setUp(async () => (await this.#parts.sessions.session()).binding());
+        const binding = await this.#setUp(async () =>
+            (await this.#parts.sessions.session()).binding(),
+        );
         if (binding === undefined) throw closedError("handshake");
         const base64 = btoa(String.fromCharCode(...binding));
         return base64.replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
     }
 
     /** Listens to an event; gives a function that stops that. */
-    on<Name extends keyof EventMap>(name: Name, listener: (event: EventMap[Name]) => void): () => void {
+    on<Name extends keyof EventMap>(
+        name: Name,
+        listener: (event: EventMap[Name]) => void,
+    ): () => void {
         return this.#parts.events.on(name, listener);
     }
 
     /**
-     * Aborts what is under way, and erases all keys. The client cannot be used further. Plaintext that
-     * passed through is not erased.
+     * Aborts what is under way, and erases all keys. The client cannot be used further. Plaintext
+     * that passed through is not erased.
      */
     close(): void {
         const { work, sessions, free } = this.#parts;

@@ -10,10 +10,7 @@ import { Transport } from "./transport.js";
 
 /** A key exchange and a cipher (SPEC.md, Section 4). */
 export type Suite =
-    | "xwing-chacha20poly1305"
-    | "xwing-aes256gcm"
-    | "x25519-chacha20poly1305"
-    | "x25519-aes256gcm";
+    "xwing-chacha20poly1305" | "xwing-aes256gcm" | "x25519-chacha20poly1305" | "x25519-aes256gcm";
 
 /** Post-quantum ones only; what WebAssembly runs fast comes first. */
 const DEFAULT_SUITES: readonly Suite[] = ["xwing-chacha20poly1305", "xwing-aes256gcm"];
@@ -42,11 +39,13 @@ export interface ConnectOptions {
     readonly suites?: readonly Suite[];
     readonly timeouts?: Timeouts;
     /**
-     * How old evidence may be, and for how long a verified enclave is used before it is asked for fresh
-     * evidence: milliseconds. Without this: 5 minutes.
+     * How old evidence may be, and for how long a verified enclave is used before it is asked for
+     * fresh evidence: milliseconds. Without this: 5 minutes.
      */
     readonly maxEvidenceAge?: number;
-    /** How far evidence may be ahead of this machine's clock: milliseconds. Without this: 5 minutes. */
+    /**
+     * How far evidence may be ahead of this machine's clock: milliseconds. Without this: 5 minutes.
+     */
     readonly maxClockSkew?: number;
     /** Sends the outer requests instead of the platform's `fetch`. */
     readonly fetch?: typeof fetch;
@@ -75,7 +74,13 @@ export async function connectOn(
         openTunnel: platform.tunnels(options.WebSocket),
         streamsUploads: platform.streamsUploads,
     });
-    const appraisal = new Appraisal(core, { policy, origin, maxEvidenceAge, maxClockSkew, dangerousRoot });
+    const appraisal = new Appraisal(core, {
+        policy,
+        origin,
+        maxEvidenceAge,
+        maxClockSkew,
+        dangerousRoot,
+    });
     const sessions = new Sessions({
         core,
         appraisal,

@@ -4,8 +4,8 @@ import { invalidOptions } from "./errors.js";
 /** How to connect to an enclave of a development attester. */
 export interface DangerousConnectOptions extends ConnectOptions {
     /**
-     * Trusts this attestation root instead of AWS's: a certificate as PEM or DER. Whoever holds its key
-     * can make evidence for anything.
+     * Trusts this attestation root instead of AWS's: a certificate as PEM or DER. Whoever holds its
+     * key can make evidence for anything.
      */
     readonly dangerousTrustRoot: string | Uint8Array;
 }

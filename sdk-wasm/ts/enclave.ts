@@ -8,7 +8,11 @@ export type Trust =
     /** Nothing vouches for them: they were recorded just now. */
     | { readonly kind: "first-use" }
     /** They are those recorded at `since`, milliseconds since 1970. */
-    | { readonly kind: "known-since"; readonly since: number; readonly registers: readonly number[] };
+    | {
+          readonly kind: "known-since";
+          readonly since: number;
+          readonly registers: readonly number[];
+      };
 
 /** An enclave whose fresh evidence passed every check. Holds no secrets. */
 export interface VerifiedEnclave {

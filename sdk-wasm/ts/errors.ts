@@ -6,8 +6,8 @@ export type Stage = "setup" | "evidence" | "handshake" | "request" | "response" 
 /**
  * What went wrong. Codes are stable; new ones may come.
  *
- * `evidence-…` codes name the check of SPEC.md, Section 7 that failed; `evidence-policy` means that an
- * enclave answered which the policy does not admit.
+ * `evidence-…` codes name the check of SPEC.md, Section 7 that failed; `evidence-policy` means that
+ * an enclave answered which the policy does not admit.
  */
 export type ErrorCode =
     | "closed"
@@ -92,7 +92,12 @@ export function invalidOptions(message: string): SteveError {
 /** An error for a request that cannot be sent as it is. */
 export function invalidRequest(message: string, cause?: unknown): SteveError {
     const details = cause === undefined ? {} : { cause };
-    return new SteveError("invalid-request", "request", `the request is not valid: ${message}`, details);
+    return new SteveError(
+        "invalid-request",
+        "request",
+        `the request is not valid: ${message}`,
+        details,
+    );
 }
 
 /** An error for a client that was closed. */
@@ -103,8 +108,12 @@ export function closedError(stage: Stage): SteveError {
 /** An error for an unauthenticated answer other than success. */
 export function outerStatus(stage: Stage, status: number, hint: string | undefined): SteveError {
     const code = hint === undefined ? "" : ` (${hint})`;
-    const advice = { 404: "is the origin that of a STEVE service?", 405: "is the origin that of a STEVE service?",
-        422: "the enclave may have been restarted", 503: "it is overloaded or not ready, try again later" }[status];
+    const advice = {
+        404: "is the origin that of a STEVE service?",
+        405: "is the origin that of a STEVE service?",
+        422: "the enclave may have been restarted",
+        503: "it is overloaded or not ready, try again later",
+    }[status];
     const message = `the server answered HTTP ${status} at the stage "${stage}"${code}`;
     return new SteveError("outer-status", stage, advice ? `${message}; ${advice}` : message, {
         status,
@@ -119,5 +128,7 @@ export function isPlainCode(code: unknown): code is string {
 
 /** An error for a network that failed. */
 export function transportError(stage: Stage, cause: unknown): SteveError {
-    return new SteveError("transport", stage, `the connection failed at the stage "${stage}"`, { cause });
+    return new SteveError("transport", stage, `the connection failed at the stage "${stage}"`, {
+        cause,
+    });
 }

@@ -28,7 +28,10 @@ export type Listeners = { readonly [Name in keyof EventMap]?: (event: EventMap[N
 export class Events {
     readonly #listeners = new Map<keyof EventMap, Set<(event: never) => void>>();
 
-    on<Name extends keyof EventMap>(name: Name, listener: (event: EventMap[Name]) => void): () => void {
+    on<Name extends keyof EventMap>(
+        name: Name,
+        listener: (event: EventMap[Name]) => void,
+    ): () => void {
         const listeners = this.#listeners.get(name) ?? new Set();
         this.#listeners.set(name, listeners);
         // A wrapper, so that the same function can listen twice.

@@ -3,7 +3,7 @@ import { type Core, guarded, Kind, type Stream } from "./core.js";
 import { SteveError, type Stage } from "./errors.js";
 import { fieldLines, type Prepared, readHeaders } from "./request.js";
 import { endsSession } from "./retry.js";
-import type { Scope } from "./scope.js";
+import { race, type Scope } from "./scope.js";
 import type { Session, Ticket } from "./session.js";
 import type { Tunnel } from "./tunnel.js";
 
@@ -195,7 +195,8 @@ export class Exchange {
 
     /** The end of the outer response, and its failure, is a truncation (SPEC.md, Section 9.3). */
     async #read(): Promise<Uint8Array> {
-        const outer = await this.#reader?.read().catch(() => undefined);
+        const reading = this.#reader?.read() ?? Promise.resolve(undefined);
+        const outer = await race(reading, this.scope.signal).catch(() => undefined);
         if (outer?.value !== undefined) return outer.value;
         this.scope.signal.throwIfAborted();
         if (this.#tunnel?.refusal !== undefined) throw this.#tunnel.refusal;
@@ -213,20 +214,31 @@ export class Exchange {
 
     #with<T>(stage: Stage, call: (stream: Stream) => T): T {
         const stream = this.#stream;
-        if (stream === undefined) throw this.scope.signal.reason ?? new SteveError("closed", stage, "the exchange is over");
+        if (stream === undefined)
+            throw (
+                this.scope.signal.reason ?? new SteveError("closed", stage, "the exchange is over")
+            );
         return guarded(this.#core, stage, () => call(stream));
     }
 
     #unexpected(kind: number): SteveError {
-        if (kind !== Kind.reset) return new SteveError("tampered", this.#stage, "a frame came out of order");
+        if (kind !== Kind.reset)
+            return new SteveError("tampered", this.#stage, "a frame came out of order");
         const code = this.#current((stream) => stream.resetCode() ?? 0);
         const reset = this.#current((stream) => stream.resetName() ?? "unknown");
         const notDispatched = code >> 8 === 1;
-        const meaning = notDispatched ? "the app did not get the request" : "the app may have got the request";
-        return new SteveError("reset", this.#stage, `the enclave reset the exchange: ${reset}; ${meaning}`, {
-            reset,
-            notDispatched,
-        });
+        const meaning = notDispatched
+            ? "the app did not get the request"
+            : "the app may have got the request";
+        return new SteveError(
+            "reset",
+            this.#stage,
+            `the enclave reset the exchange: ${reset}; ${meaning}`,
+            {
+                reset,
+                notDispatched,
+            },
+        );
     }
 }
 
@@ -243,5 +255,7 @@ function readHead(stream: Stream): Head {
 }
 
 function bodyError(cause: unknown): SteveError {
-    return new SteveError("request-body", "request", "the request body could not be read", { cause });
+    return new SteveError("request-body", "request", "the request body could not be read", {
+        cause,
+    });
 }

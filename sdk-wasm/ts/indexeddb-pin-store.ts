@@ -5,8 +5,8 @@ const STORE = "pins";
 /**
  * Pins in an IndexedDB of this web origin.
  *
- * Browsers may clear it, with the site's other data or for want of space; `navigator.storage.persist()`
- * asks them not to do the latter.
+ * Browsers may clear it, with the site's other data or for want of space;
+ * `navigator.storage.persist()` asks them not to do the latter.
  */
 export class IndexedDbPinStore implements PinStore {
     readonly #name: string;

@@ -16,8 +16,8 @@ interface Stored {
  * Pins in a JSON file.
  *
  * The file is replaced as a whole, after its successor has reached the disk; a directory beside it
- * (`.locked`) keeps processes from losing each other's records. A damaged file is an error and stays as
- * it is: starting anew would trust whoever comes next.
+ * (`.locked`) keeps processes from losing each other's records. A damaged file is an error and
+ * stays as it is: starting anew would trust whoever comes next.
  */
 export class FilePinStore implements PinStore {
     readonly #path: string;
@@ -47,11 +47,12 @@ export class FilePinStore implements PinStore {
         try {
             text = await readFile(this.#path, "utf8");
         } catch (error) {
-            if ((error as NodeJS.ErrnoException).code === "ENOENT") return { version: VERSION, pins: {} };
+            if ((error as NodeJS.ErrnoException).code === "ENOENT")
+                return { version: VERSION, pins: {} };
             throw error;
         }
         const stored = JSON.parse(text) as Partial<Stored> | null;
-        if (stored?.version !== VERSION || typeof stored.pins !== "object" || stored.pins === null) {
+        if (stored?.version !== VERSION || !isRecord(stored.pins)) {
             throw new Error("this is not a store of pins of version 1");
         }
         return stored as Stored;
@@ -82,7 +83,8 @@ export class FilePinStore implements PinStore {
                 break;
             } catch (error) {
                 if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-                if (tries >= LOCK_TRIES) throw new Error(`${lock} is there; remove it if no process uses the store`);
+                if (tries >= LOCK_TRIES)
+                    throw new Error(`${lock} is there; remove it if no process uses the store`);
                 await new Promise((resolve) => setTimeout(resolve, LOCK_WAIT_MS));
             }
         }
@@ -98,4 +100,8 @@ function pinIn(stored: Stored, origin: string): Pin | undefined {
     if (!Object.hasOwn(stored.pins, origin)) return undefined;
     const found = stored.pins[origin];
     return checkPin({ firstSeen: found?.first_seen_ms, pcrs: found?.pcrs }, origin);
+}
+
+function isRecord(value: unknown): value is Record<string, never> {
+    return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -7,7 +7,8 @@ import { webSocketTunnels } from "./tunnel.js";
 export function nodePlatform(loadCore: () => Promise<Core>): Platform {
     return {
         loadCore,
-        tunnels: (constructor) => (constructor === undefined ? nodeTunnels : webSocketTunnels(constructor)),
+        tunnels: (constructor) =>
+            constructor === undefined ? nodeTunnels : webSocketTunnels(constructor),
         streamsUploads: () => true,
     };
 }

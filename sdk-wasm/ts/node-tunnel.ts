@@ -68,7 +68,9 @@ function tunnelOver(socket: Duplex, signal: AbortSignal): Tunnel {
     const readable = new ReadableStream(
         {
             async pull(controller: ReadableStreamDefaultController<Uint8Array>) {
-                const { done, value } = await messages.next().catch(() => ({ done: true, value: undefined }));
+                const { done, value } = await messages
+                    .next()
+                    .catch(() => ({ done: true, value: undefined }));
                 if (done || value === undefined) controller.close();
                 // Text has no place here: it does not open as a frame.
                 else controller.enqueue(typeof value === "string" ? new Uint8Array(4) : value);
@@ -85,7 +87,7 @@ function tunnelOver(socket: Duplex, signal: AbortSignal): Tunnel {
         close: () => {
             connection.close(1000, "");
             // Nobody reads on: the answer to the Close is not awaited.
-            socket.end();
+            socket.end(() => socket.destroy());
         },
         get refusal() {
             return refusalOf(connection.closed.code, connection.closed.reason);

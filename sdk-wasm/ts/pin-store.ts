@@ -9,14 +9,14 @@ export interface Pin {
 /**
  * Durable memory for trust on first use: one pin per origin.
  *
- * Whoever can change it decides which enclave is trusted. Whoever can empty it brings back the first
- * use, which nothing vouches for: it shows as trust `first-use` in the event `verified`, in the
- * report and in the receipt of every response.
+ * Whoever can change it decides which enclave is trusted. Whoever can empty it brings back the
+ * first use, which nothing vouches for: it shows as trust `first-use` in the event `verified`, in
+ * the report and in the receipt of every response.
  */
 export interface PinStore {
     /**
-     * The pin recorded for the origin, undefined if there is none. Rejects when the record cannot be
-     * read or is damaged: that is not the same as none.
+     * The pin recorded for the origin, undefined if there is none. Rejects when the record cannot
+     * be read or is damaged: that is not the same as none.
      */
     load(origin: string): Promise<Pin | undefined>;
 

@@ -16,14 +16,14 @@ export type Policy =
     | { readonly trustOnFirstUse: PinStore; readonly profiles?: never };
 
 /** A policy that has been checked. */
-export type CheckedPolicy =
-    | { readonly pinned: CorePolicy }
-    | { readonly store: PinStore };
+export type CheckedPolicy = { readonly pinned: CorePolicy } | { readonly store: PinStore };
 
 /** Checks a policy. */
 export function checkPolicy(core: Core, policy: Policy | undefined): CheckedPolicy {
     if (typeof policy !== "object" || policy === null) {
-        throw invalid("no policy: pin the measurements of the enclave, or give a store for trust on first use");
+        throw invalid(
+            "no policy: pin the measurements of the enclave, or give a store for first use",
+        );
     }
     const { profiles, trustOnFirstUse } = policy;
     if ((profiles === undefined) === (trustOnFirstUse === undefined)) {

@@ -38,7 +38,8 @@ function parseProfile(value: unknown): ParsedProfile {
         if (!/^pcr/i.test(name)) continue;
         const register = /^pcr([0-9]{1,2})$/i.exec(name)?.[1];
         if (register === undefined) throw invalid(`"${name}" does not name a PCR`);
-        if (typeof digits !== "string") throw invalid(`the value of ${name} is not 96 hexadecimal digits`);
+        if (typeof digits !== "string")
+            throw invalid(`the value of ${name} is not 96 hexadecimal digits`);
         registers.push(Number(register));
         values.push(digits);
     }

@@ -8,10 +8,14 @@ const STATUSES = new Set([301, 302, 303, 307, 308]);
 const BODY_HEADERS = ["content-encoding", "content-language", "content-location", "content-type"];
 
 /**
- * The request that a redirect asks for, as the Fetch standard has it; undefined when the response is
- * to be handed out as it is. Nothing leaves the channel: another origin is an error.
+ * The request that a redirect asks for, as the Fetch standard has it; undefined when the response
+ * is to be handed out as it is. Nothing leaves the channel: another origin is an error.
  */
-export function redirected(request: Prepared, response: Response, count: number): Prepared | undefined {
+export function redirected(
+    request: Prepared,
+    response: Response,
+    count: number,
+): Prepared | undefined {
     const location = response.headers.get("location");
     if (!STATUSES.has(response.status) || request.redirect === "manual") return undefined;
     if (request.redirect === "error") throw refused("the app redirects, which the request forbids");
@@ -24,7 +28,9 @@ export function redirected(request: Prepared, response: Response, count: number)
         status === 303 ? method !== "GET" && method !== "HEAD" : status < 303 && method === "POST";
     if (!becomesGet) {
         if (bodyLength(request.body) === undefined) {
-            throw refused("the app redirects a request whose body is a stream and cannot be sent again");
+            throw refused(
+                "the app redirects a request whose body is a stream and cannot be sent again",
+            );
         }
         return { ...request, url };
     }

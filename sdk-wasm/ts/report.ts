@@ -23,8 +23,16 @@ export interface Report {
 export function makeReport(lines: readonly string[], notProven: readonly string[]): Report {
     const checks: Check[] = [];
     for (let at = 0; at + 4 <= lines.length; at += 4) {
-        const [name, requirement, outcome, detail] = lines.slice(at, at + 4) as [string, string, Outcome, string];
+        const [name, requirement, outcome, detail] = lines.slice(at, at + 4) as [
+            string,
+            string,
+            Outcome,
+            string,
+        ];
         checks.push(Object.freeze({ name, requirement, outcome, detail }));
     }
-    return Object.freeze({ checks: Object.freeze(checks), notProven: Object.freeze([...notProven]) });
+    return Object.freeze({
+        checks: Object.freeze(checks),
+        notProven: Object.freeze([...notProven]),
+    });
 }

@@ -6,9 +6,9 @@ export interface SteveRequestInit extends RequestInit {
     /**
      * Promises that no harm is done when the app executes the request more than once, *and* when it
      * executes it late: after requests that were sent after it, at any time until the session ends.
-     * Then it is sent again by itself after failures that leave open whether the app got it. Requests
-     * with a safe method (GET, HEAD, OPTIONS) need no promise; for PUT and DELETE, which are merely
-     * idempotent, an old value that overwrites a newer one is such a harm.
+     * Then it is sent again by itself after failures that leave open whether the app got it.
+     * Requests with a safe method (GET, HEAD, OPTIONS) need no promise; for PUT and DELETE, which
+     * are merely idempotent, an old value that overwrites a newer one is such a harm.
      */
     idempotent?: boolean;
     /** Called for each informational response, such as 103. */
@@ -76,10 +76,14 @@ export function sameOrigin(url: string, base: string, origin: string): URL {
         throw invalidRequest("its URL cannot be read", cause);
     }
     if (resolved.origin !== origin) {
-        throw invalidRequest(`its URL is not of the client's origin, ${origin}; use one client per origin`);
+        throw invalidRequest(
+            `its URL is not of the client's origin, ${origin}; use one client per origin`,
+        );
     }
     if (resolved.username !== "" || resolved.password !== "") {
-        throw invalidRequest("its URL holds user information; send credentials in a header instead");
+        throw invalidRequest(
+            "its URL holds user information; send credentials in a header instead",
+        );
     }
     return resolved;
 }

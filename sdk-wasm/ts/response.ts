@@ -20,7 +20,10 @@ export interface ResponseOptions {
 const NULL_BODY = new Set([101, 204, 205, 304]);
 
 /** A `Response` whose body is opened while it is read: never more than asked for. */
-export async function makeResponse({ exchange, head }: Begun, options: ResponseOptions): Promise<Response> {
+export async function makeResponse(
+    { exchange, head }: Begun,
+    options: ResponseOptions,
+): Promise<Response> {
     const { status, headers, setCookie } = head;
     const hasNone = options.toHead || NULL_BODY.has(status);
     const fin = head.fin || (hasNone && (await isOver(exchange)));
@@ -119,7 +122,9 @@ function readBody(exchange: Exchange, options: ResponseOptions): ReadableStream<
 }
 
 async function nonEmpty(exchange: Exchange, idleTimeout: number | undefined) {
-    const clear = exchange.scope.timeout(idleTimeout, () => timeoutError("response", idleTimeout ?? 0));
+    const clear = exchange.scope.timeout(idleTimeout, () =>
+        timeoutError("response", idleTimeout ?? 0),
+    );
     try {
         for (;;) {
             const piece = await exchange.nextPiece();

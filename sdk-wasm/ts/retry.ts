@@ -20,8 +20,8 @@ export interface Attempt {
 }
 
 /**
- * Decides on the failure of an attempt that gave no response head (SPEC.md, Section 13.4): after how
- * many milliseconds to try again; undefined for never.
+ * Decides on the failure of an attempt that gave no response head (SPEC.md, Section 13.4): after
+ * how many milliseconds to try again; undefined for never.
  */
 export function retryDelay(attempt: Attempt, error: unknown): number | undefined {
     if (!(error instanceof SteveError)) return undefined;
@@ -52,10 +52,15 @@ export function endsSession(error: unknown): boolean {
     }
 }
 
-/** True when the enclave may have been restarted, or has changed its keys, since it was verified. */
+/**
+ * True when the enclave may have been restarted, or has changed its keys, since it was verified.
+ */
 export function wantsNewEvidence(error: unknown): boolean {
     if (!(error instanceof SteveError)) return false;
-    return error.code === "handshake-evidence-expired" || (error.code === "outer-status" && error.status === 422);
+    return (
+        error.code === "handshake-evidence-expired" ||
+        (error.code === "outer-status" && error.status === 422)
+    );
 }
 
 /** Could another attempt fare better? */

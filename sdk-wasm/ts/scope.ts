@@ -1,6 +1,6 @@
 /**
- * What one operation may still do. Ends with the scope it is a part of, with the caller's signal, or
- * with a timeout.
+ * What one operation may still do. Ends with the scope it is a part of, with the caller's signal,
+ * or with a timeout.
  */
 export class Scope {
     readonly #controller = new AbortController();
@@ -51,13 +51,7 @@ export class Scope {
 
     /** `promise`, or a rejection as soon as the scope is aborted. */
     race<T>(promise: Promise<T>): Promise<T> {
-        const { signal } = this;
-        return new Promise((resolve, reject) => {
-            const abort = () => reject(signal.reason);
-            if (signal.aborted) abort();
-            else signal.addEventListener("abort", abort, { once: true });
-            promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-        });
+        return race(promise, this.signal);
     }
 
     /** Only `abort` ends it from now on. */
@@ -65,6 +59,16 @@ export class Scope {
         for (const undo of this.#undo) undo();
         this.#undo.clear();
     }
+}
+
+/** `promise`, or a rejection as soon as the signal says so: not every platform heeds it at once. */
+export function race<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(signal.reason);
+        if (signal.aborted) abort();
+        else signal.addEventListener("abort", abort, { once: true });
+        promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    });
 }
 
 /** Callers share a signal among many requests: it gets one listener for all of them. */

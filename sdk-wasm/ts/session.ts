@@ -74,7 +74,10 @@ export class Session {
         this.#freeIfUnused();
     }
 
-    /** Opens a stream, for which there must be a permit; undefined when it is time for a new session. */
+    /**
+     * Opens a stream, for which there must be a permit; undefined when it is time for a new
+     * session.
+     */
     openStream(): Ticket | undefined {
         const stream = this.isUsable() ? this.#core.openStream() : undefined;
         if (stream === undefined) return undefined;

@@ -66,7 +66,9 @@ export class Sessions {
     /** Fetches and appraises evidence, and keeps it for new sessions. */
     async fetchTrusted(): Promise<Trusted> {
         const { appraisal, transport, events } = this.#options;
-        const trusted = await this.#within("evidence", (signal) => appraisal.fetch(transport, signal));
+        const trusted = await this.#within("evidence", (signal) =>
+            appraisal.fetch(transport, signal),
+        );
         this.#trusted = trusted;
         events.emit("verified", trusted.info);
         return trusted;
@@ -93,7 +95,11 @@ export class Sessions {
             throw signal.reason;
         }
         this.#session = session;
-        const { id, suite, trusted: { info } } = session;
+        const {
+            id,
+            suite,
+            trusted: { info },
+        } = session;
         this.#options.events.emit("session", { id, suite, enclave: info });
         return session;
     }
@@ -110,10 +116,12 @@ export class Sessions {
             );
             const hello = handshake.clientHello();
             const length = handshake.serverHelloLength();
-            const answer = await transport.handshake(hello, length, signal).catch((error: unknown) => {
-                handshake.free();
-                throw error;
-            });
+            const answer = await transport
+                .handshake(hello, length, signal)
+                .catch((error: unknown) => {
+                    handshake.free();
+                    throw error;
+                });
             const session = guarded(core, "handshake", () => handshake.finish(answer, clock.now()));
             return new Session(session, trusted, started);
         });
@@ -133,5 +141,9 @@ export class Sessions {
 
 /** An error for something that took too long. */
 export function timeoutError(stage: Stage, milliseconds: number): SteveError {
-    return new SteveError("timeout", stage, `no progress within ${milliseconds} ms at the stage "${stage}"`);
+    return new SteveError(
+        "timeout",
+        stage,
+        `no progress within ${milliseconds} ms at the stage "${stage}"`,
+    );
 }

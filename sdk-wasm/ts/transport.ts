@@ -1,5 +1,6 @@
 import { isPlainCode, outerStatus, type Stage, SteveError, transportError } from "./errors.js";
 import { concatenate } from "./bytes.js";
+import { race } from "./scope.js";
 import type { OpenTunnel, Tunnel } from "./tunnel.js";
 
 const BASE = "/.well-known/steve/v3";
@@ -36,7 +37,13 @@ export class Transport {
 
     /** Posts a challenge; gives the encoded evidence. */
     async evidence(challenge: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-        const answer = await this.#post("/evidence", "application/octet-stream", challenge, "evidence", signal);
+        const answer = await this.#post(
+            "/evidence",
+            "application/octet-stream",
+            challenge,
+            "evidence",
+            signal,
+        );
         return readUpTo(answer, MAX_EVIDENCE_LENGTH, "evidence", signal);
     }
 
@@ -79,7 +86,8 @@ export class Transport {
         } satisfies RequestInit & { duplex?: "half" };
         let response: Response;
         try {
-            response = await this.#carrier.fetch(`${this.#origin}${BASE}${path}`, init);
+            const answer = this.#carrier.fetch(`${this.#origin}${BASE}${path}`, init);
+            response = await race(answer, signal);
         } catch (cause) {
             signal.throwIfAborted();
             throw transportError(stage, cause);
@@ -132,5 +140,9 @@ async function readUpTo(
 }
 
 function notSteve(stage: Stage, reason: string): SteveError {
-    return new SteveError("not-steve", stage, `the answer at the stage "${stage}" is not a STEVE answer: ${reason}`);
+    return new SteveError(
+        "not-steve",
+        stage,
+        `the answer at the stage "${stage}" is not a STEVE answer: ${reason}`,
+    );
 }

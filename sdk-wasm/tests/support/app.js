@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 
-const routes = {
+export const routes = {
     "/echo": (request, response) => {
         response.writeHead(200, { "content-type": request.headers["content-type"] ?? "none" });
         response.flushHeaders();
@@ -22,7 +22,10 @@ const routes = {
         response.end(JSON.stringify({ length, trailers: request.trailers }));
     },
     "/status": (_, response, url) => {
-        response.writeHead(Number(url.searchParams.get("code")), { "x-repeated": ["a", "b"], "set-cookie": ["a=1", "b=2"] });
+        response.writeHead(Number(url.searchParams.get("code")), {
+            "x-repeated": ["a", "b"],
+            "set-cookie": ["a=1", "b=2"],
+        });
         response.end();
     },
     "/redirect": (_, response, url) => {
@@ -65,12 +68,13 @@ export async function startApp() {
             return;
         }
         const route = routes[url.pathname];
-        if (route) route(request, response, url);
+        if (route) Promise.resolve(route(request, response, url)).catch(() => response.destroy());
         else response.writeHead(404).end();
     });
     const sockets = new WebSocketServer({
         server,
         maxPayload: 32 << 20,
+        verifyClient: ({ req }) => req.url !== "/refused",
         handleProtocols: (offered) => (offered.has("second") ? "second" : false),
     });
     sockets.on("connection", serveSocket);
@@ -109,8 +113,10 @@ function serveSocket(socket) {
         else if (text === "terminate") socket.terminate();
         else if (text === "ping") socket.ping("are you there", undefined, () => undefined);
         else if (text === "fragments") sendFragments(socket);
-        else if (text === "not utf-8") socket._sender.send(Buffer.from([0xff]), { binary: false, fin: true, mask: false });
-        else if (text === "masked") socket._sender.send(Buffer.from("x"), { binary: false, fin: true, mask: true });
+        else if (text === "not utf-8")
+            socket._sender.send(Buffer.from([0xff]), { binary: false, fin: true, mask: false });
+        else if (text === "masked")
+            socket._sender.send(Buffer.from("x"), { binary: false, fin: true, mask: true });
         else socket.send(data, { binary: isBinary });
     });
     socket.on("pong", (data) => socket.send(`pong: ${data}`));

@@ -20,9 +20,6 @@ export interface Closed {
     readonly wasClean: boolean;
 }
 
-/** How long to wait for the server's half of the closing handshake. */
-const CLOSE_TIMEOUT_MS = 10_000;
-
 /** A client's end of RFC 6455, after the opening handshake. */
 export class Connection {
     /** How it ended. */
@@ -32,7 +29,6 @@ export class Connection {
     readonly #frames = new FrameReader();
     #writing: Promise<void> = Promise.resolve();
     #closeSent = false;
-    #timer: ReturnType<typeof setTimeout> | undefined;
 
     /** `limit` is that of a message, in bytes. */
     constructor(duplex: ByteDuplex, limit: number) {
@@ -46,9 +42,8 @@ export class Connection {
             yield* this.#read();
         } catch (error) {
             if (!(error instanceof ProtocolViolation)) throw error;
-            this.#sendClose(error.code, "");
+            this.close(error.code, "");
         } finally {
-            clearTimeout(this.#timer);
             await this.#writing.then(() => this.#duplex.end()).catch(() => undefined);
             this.#duplex.abort();
         }
@@ -59,12 +54,6 @@ export class Connection {
         const text = typeof message === "string";
         const payload = text ? new TextEncoder().encode(message) : message;
         return this.#write(text ? Opcode.text : Opcode.binary, payload);
-    }
-
-    /** Begins the closing handshake. */
-    close(code: number | undefined, reason: string): void {
-        this.#sendClose(code, reason);
-        this.#timer ??= setTimeout(() => this.#duplex.abort(), CLOSE_TIMEOUT_MS);
     }
 
     async *#read(): AsyncGenerator<string | Uint8Array, void, void> {
@@ -107,16 +96,17 @@ export class Connection {
     #onClose(payload: Uint8Array): void {
         if (payload.length === 0) {
             this.closed = { code: 1005, reason: "", wasClean: true };
-            this.#sendClose(undefined, "");
+            this.close(undefined, "");
             return;
         }
         const code = payload.length < 2 ? 0 : ((payload[0] ?? 0) << 8) | (payload[1] ?? 0);
         if (!isCloseCode(code)) throw new ProtocolViolation(1002, "a close code is invalid");
         this.closed = { code, reason: decode(payload.subarray(2)), wasClean: true };
-        this.#sendClose(code, "");
+        this.close(code, "");
     }
 
-    #sendClose(code: number | undefined, reason: string): void {
+    /** Begins the closing handshake, or completes it. */
+    close(code: number | undefined, reason: string): void {
         if (this.#closeSent) return;
         const text = new TextEncoder().encode(reason);
         const start = code === undefined ? [] : [code >> 8, code & 0xff];
@@ -142,5 +132,8 @@ function decode(bytes: Uint8Array): string {
 
 /** Codes that may be in a Close frame (RFC 6455, Section 7.4). */
 function isCloseCode(code: number): boolean {
-    return (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) || (code >= 3000 && code <= 4999);
+    return (
+        (code >= 1000 && code <= 1014 && ![1004, 1005, 1006].includes(code)) ||
+        (code >= 3000 && code <= 4999)
+    );
 }

@@ -68,17 +68,24 @@ export class FrameReader {
         const fin = (first & 0x80) !== 0;
         const opcode = first & 0x0f;
         if ((first & 0x70) !== 0) throw new ProtocolViolation(1002, "a reserved bit is set");
-        if ((second & 0x80) !== 0) throw new ProtocolViolation(1002, "a frame of the server is masked");
+        if ((second & 0x80) !== 0)
+            throw new ProtocolViolation(1002, "a frame of the server is masked");
         const short = second & 0x7f;
         const extended = short === 126 ? 2 : short === 127 ? 8 : 0;
         if (whole.length < 2 + extended) return undefined;
         const view = new DataView(whole.buffer, whole.byteOffset);
-        const length = extended === 2 ? view.getUint16(2) : extended === 8 ? Number(view.getBigUint64(2)) : short;
+        const length =
+            extended === 2
+                ? view.getUint16(2)
+                : extended === 8
+                  ? Number(view.getBigUint64(2))
+                  : short;
         checkFrame(fin, opcode, length);
         if ((extended === 2 && length < 126) || (extended === 8 && length < 65_536)) {
             throw new ProtocolViolation(1002, "a length is not in its shortest form");
         }
-        if (opcode < Opcode.close && length > limit) throw new ProtocolViolation(1009, "a message is too long");
+        if (opcode < Opcode.close && length > limit)
+            throw new ProtocolViolation(1009, "a message is too long");
         this.#take(2 + extended);
         return { fin, opcode, length };
     }
@@ -96,5 +103,6 @@ function checkFrame(fin: boolean, opcode: number, length: number): void {
     const isControl = opcode >= Opcode.close;
     const isKnown = isControl ? opcode <= Opcode.pong : opcode <= Opcode.binary;
     if (!isKnown) throw new ProtocolViolation(1002, "an opcode is unknown");
-    if (isControl && (!fin || length > MAX_CONTROL)) throw new ProtocolViolation(1002, "a control frame is malformed");
+    if (isControl && (!fin || length > MAX_CONTROL))
+        throw new ProtocolViolation(1002, "a control frame is malformed");
 }

@@ -1,11 +1,15 @@
 import { SteveError } from "../errors.js";
 import { Scope } from "../scope.js";
+import { timeoutError } from "../sessions.js";
 import { type Closed, Connection } from "./connection.js";
 import { type Channel, openUpgraded } from "./open.js";
 import { checkProtocols, readUrl } from "./url.js";
 
 /** Longest message that is taken, in bytes; a longer one closes the connection with 1009. */
 const MAX_MESSAGE = 64 << 20;
+
+/** How long to wait for the app's half of the closing handshake. */
+const CLOSE_TIMEOUT_MS = 10_000;
 
 /** The event `close`, with what `CloseEvent` has. */
 export class SteveCloseEvent extends Event {
@@ -34,8 +38,8 @@ export class SteveErrorEvent extends Event {
 type Handler<E extends Event> = ((this: SteveWebSocket, event: E) => void) | null;
 
 /**
- * A WebSocket through the channel, with the interface of the platform's: RFC 6455 without extensions,
- * inside a stream of its own. Needs a secure context in browsers.
+ * A WebSocket through the channel, with the interface of the platform's: RFC 6455 without
+ * extensions, inside a stream of its own. Needs a secure context in browsers.
  */
 export class SteveWebSocket extends EventTarget {
     static readonly CONNECTING = 0;
@@ -109,7 +113,8 @@ export class SteveWebSocket extends EventTarget {
         if (this.#readyState !== SteveWebSocket.OPEN || connection === undefined) return;
         this.#sending = this.#sending
             .then(async () => {
-                const ready = message instanceof Blob ? new Uint8Array(await message.arrayBuffer()) : message;
+                const ready =
+                    message instanceof Blob ? new Uint8Array(await message.arrayBuffer()) : message;
                 await connection.send(ready);
                 this.#bufferedAmount -= size;
             })
@@ -129,10 +134,15 @@ export class SteveWebSocket extends EventTarget {
         this.#readyState = SteveWebSocket.CLOSING;
         const connection = this.#connection;
         if (connection === undefined) {
-            this.#scope.abort(new DOMException("the WebSocket was closed before it was open", "AbortError"));
+            this.#scope.abort(
+                new DOMException("the WebSocket was closed before it was open", "AbortError"),
+            );
         } else {
             const last = reason !== "" && code === undefined ? 1000 : code;
             this.#sending = this.#sending.then(() => connection.close(last, reason));
+            this.#scope.timeout(CLOSE_TIMEOUT_MS, () =>
+                timeoutError("websocket", CLOSE_TIMEOUT_MS),
+            );
         }
     }
 
@@ -148,7 +158,12 @@ export class SteveWebSocket extends EventTarget {
             this.dispatchEvent(new Event("open"));
             for await (const message of connection.messages()) this.#onMessage(message);
             closed = connection.closed;
-            if (!closed.wasClean) throw new SteveError("truncated", "websocket", "the app did not close the WebSocket in order");
+            if (!closed.wasClean)
+                throw new SteveError(
+                    "truncated",
+                    "websocket",
+                    "the app did not close the WebSocket in order",
+                );
         } catch (error) {
             this.#readyState = SteveWebSocket.CLOSED;
             this.dispatchEvent(new SteveErrorEvent(error));
