@@ -1,6 +1,12 @@
 /** The demo's page: verifies, sends a message, and shows what the host saw of it. */
 
-import { connect, receiptOf, type Report, type Steve, SteveError } from "../dist/dangerous-development.js";
+import {
+    connect,
+    receiptOf,
+    type Report,
+    type Steve,
+    SteveError,
+} from "../dist/dangerous-development.js";
 import { element } from "./element.js";
 import { showAlert, showReport } from "./report.js";
 import { Wire } from "./wire.js";
@@ -56,7 +62,10 @@ async function open(trust: Trust): Promise<Steve | undefined> {
 
 function verified(report: Report): void {
     showReport(report);
-    showState("good", "Verified: every check passed. By a development attester, so it proves nothing.");
+    showState(
+        "good",
+        "Every check passed, under a root made up for this demo: it proves nothing.",
+    );
 }
 
 function refused(error: unknown): void {
@@ -93,14 +102,16 @@ async function send(steve: Steve): Promise<void> {
             answer.append(value);
         }
         const receipt = receiptOf(response);
-        receiptLine.textContent = `${words} pieces, each sealed by itself. Session ${receipt?.sessionId}, `
-            + `stream ${receipt?.streamId}, ${receipt?.suite}.`;
+        receiptLine.textContent =
+            `${words} pieces, each sealed by itself. Session ${receipt?.sessionId}, ` +
+            `stream ${receipt?.streamId}, ${receipt?.suite}.`;
     } catch (error) {
         if (!abort.signal.aborted) throw error;
         receiptLine.textContent = "Stopped.";
     } finally {
         stop.hidden = true;
         answer.removeAttribute("aria-busy");
+        await wire.settled();
         wire.judge([text, ...longWords(answer.textContent ?? "")]);
     }
 }
@@ -139,7 +150,9 @@ async function start(): Promise<void> {
     message.addEventListener("keydown", (event) => {
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
     });
-    element("plain", HTMLButtonElement).addEventListener("click", () => run(() => sendPlain(trust.origin)));
+    element("plain", HTMLButtonElement).addEventListener("click", () =>
+        run(() => sendPlain(trust.origin)),
+    );
     element("verify", HTMLButtonElement).addEventListener("click", () =>
         run(async () => {
             showState("busy", "Verifying the enclave …");

@@ -1,4 +1,9 @@
-import { type Check, type Outcome, type Report, SteveError } from "../dist/dangerous-development.js";
+import {
+    type Check,
+    type Outcome,
+    type Report,
+    SteveError,
+} from "../dist/dangerous-development.js";
 import { element, make } from "./element.js";
 
 const MEANING: Record<Outcome, string> = {
@@ -11,7 +16,9 @@ const MEANING: Record<Outcome, string> = {
 /** Shows every check, and what is not proven. */
 export function showReport(report: Report): void {
     element("checks", HTMLElement).replaceChildren(...report.checks.map(checkItem));
-    element("not-proven", HTMLElement).replaceChildren(...report.notProven.map((text) => make("li", text)));
+    element("not-proven", HTMLElement).replaceChildren(
+        ...report.notProven.map((text) => make("li", text)),
+    );
 }
 
 function checkItem({ name, requirement, outcome, detail }: Check): HTMLElement {
@@ -34,7 +41,10 @@ export function showAlert(error: unknown): void {
     alert.hidden = error === undefined;
     if (error === undefined) return alert.replaceChildren();
     const isRefused = error instanceof SteveError && error.report !== undefined;
-    const title = make("h2", isRefused ? "This is not the enclave that was expected" : "That did not work");
+    const title = make(
+        "h2",
+        isRefused ? "This is not the enclave that was expected" : "That did not work",
+    );
     const text = make("p", error instanceof Error ? error.message : String(error));
     const code = error instanceof SteveError ? [make("p", make("code", error.code))] : [];
     alert.replaceChildren(title, text, ...code);

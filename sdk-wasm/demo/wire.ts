@@ -53,11 +53,16 @@ export class Wire {
         const { up, down } = this.#seen;
         const found = wanted.find((needle) => up.includes(needle) || down.includes(needle));
         const size = this.#sizes.up + this.#sizes.down;
-        if (found !== undefined) this.#say("bad", "The host reads what you wrote: it is marked below.");
-        else if (this.#missed || size > MAX_KEPT) this.#say("", "Too many bytes to be searched here.");
+        if (found !== undefined)
+            this.#say("bad", "The host reads what you wrote: it is marked below.");
+        else if (this.#missed || size > MAX_KEPT)
+            this.#say("", "Too many bytes to be searched here.");
         else if (size === 0) this.#say("", "Nothing was sent through the host.");
         else {
-            const what = wanted.length === 1 ? "your message is" : `your message and ${wanted.length - 1} words of the answer are`;
+            const what =
+                wanted.length === 1
+                    ? "your message is"
+                    : `your message and ${wanted.length - 1} words of the answer are`;
             this.#say("good", `Searched ${size} bytes: ${what} not in them.`);
         }
     }
@@ -75,7 +80,10 @@ export class Wire {
         this.#seen[way] = (this.#seen[way] + text).slice(-MAX_KEPT);
         this.#counts.textContent = `${this.#sizes.up} bytes to the enclave, ${this.#sizes.down} bytes back.`;
         const atEnd = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < 40;
-        const title = make("p", `${up ? "→ to the enclave" : "← from the enclave"}, ${bytes.length} bytes`);
+        const title = make(
+            "p",
+            `${up ? "→ to the enclave" : "← from the enclave"}, ${bytes.length} bytes`,
+        );
         title.dataset.way = way;
         this.#log.append(title, this.#dump(text));
         while (this.#log.childElementCount > 2 * MAX_SHOWN) this.#log.firstElementChild?.remove();
@@ -114,5 +122,5 @@ function utf8(text: string): string {
 }
 
 function readable(text: string): string {
-    return text.replace(/[^\x20-\x7e\n]/g, "·").replace(/\n+$/, "\n");
+    return text.replaceAll("\r\n", "\n").replace(/[^\x20-\x7e\n]/g, "·").replace(/\n+$/, "\n");
 }

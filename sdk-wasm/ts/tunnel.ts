@@ -50,6 +50,7 @@ class WebSocketTunnel implements Tunnel {
     readonly opened: Promise<void>;
     refusal: SteveError | undefined;
     readonly #socket: WebSocket;
+    #cancelled = false;
 
     constructor(socket: WebSocket, signal: AbortSignal) {
         this.#socket = socket;
@@ -72,10 +73,15 @@ class WebSocketTunnel implements Tunnel {
                 socket.addEventListener("close", ({ code, reason }) => {
                     signal.removeEventListener("abort", abort);
                     this.refusal = refusalOf(code, reason);
-                    controller.close();
+                    if (!this.#cancelled) controller.close();
                 });
             },
-            cancel: () => socket.close(),
+            cancel: () => {
+                // A stream that was cancelled takes nothing more, not even its end.
+                this.#cancelled = true;
+                socket.onmessage = null;
+                socket.close();
+            },
         });
     }
 

@@ -14,6 +14,7 @@ const platform = browserPlatform(async () => {
 });
 
 serve(async ({ dangerousTrustRoot }, options) => {
-    if (dangerousTrustRoot === undefined) throw invalidOptions("this worker needs a dangerous root");
+    if (dangerousTrustRoot === undefined)
+        throw invalidOptions("this worker needs a dangerous root");
     return connectOn(platform, options, await rootHash(dangerousTrustRoot));
 });

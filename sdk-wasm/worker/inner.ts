@@ -27,7 +27,8 @@ function headersOf(request: Request, own: string): Headers {
     const from = URL.canParse(request.referrer) ? new URL(request.referrer) : undefined;
     const isHttp = from?.protocol === "https:" || from?.protocol === "http:";
     const referrer = isHttp && request.referrerPolicy !== "no-referrer" ? from : undefined;
-    if (referrer !== undefined) headers.set("referer", referrer.origin === own ? referrer.href : `${referrer.origin}/`);
+    if (referrer !== undefined)
+        headers.set("referer", referrer.origin === own ? referrer.href : `${referrer.origin}/`);
     const isRead = request.method === "GET" || request.method === "HEAD";
     const isCrossOrigin = new URL(request.url).origin !== own;
     if (!isRead || isCrossOrigin) {

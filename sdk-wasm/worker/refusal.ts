@@ -15,8 +15,9 @@ export function refusal(request: Request, error: PlainError): Response {
 
 function page({ code, stage, message, report }: PlainError): string {
     const failed = report?.checks.filter(({ outcome }) => outcome === "failed") ?? [];
-    const checks = failed.map(({ name, requirement, detail }) =>
-        `<dt>${escaped(name)}: ${escaped(requirement)}</dt><dd>${escaped(detail)}</dd>`,
+    const checks = failed.map(
+        ({ name, requirement, detail }) =>
+            `<dt>${escaped(name)}: ${escaped(requirement)}</dt><dd>${escaped(detail)}</dd>`,
     );
     return `<!doctype html>
 <html lang="en">

@@ -33,7 +33,8 @@ export function serve(connect: Connect): void {
 
     self.addEventListener("fetch", (event) => {
         const { request } = event;
-        if (isOurs(request, self.location.origin, config)) event.respondWith(answer(channel, request));
+        if (isOurs(request, self.location.origin, config))
+            event.respondWith(answer(channel, request));
     });
 
     self.addEventListener("message", (event) => {
@@ -42,7 +43,8 @@ export function serve(connect: Connect): void {
         event.waitUntil(
             reply(channel, question?.steve).then(
                 (value) => port?.postMessage({ value } satisfies Answer),
-                (error: unknown) => port?.postMessage({ error: plainError(error) } satisfies Answer),
+                (error: unknown) =>
+                    port?.postMessage({ error: plainError(error) } satisfies Answer),
             ),
         );
     });
@@ -59,7 +61,10 @@ async function answer(channel: Channel, request: Request): Promise<Response> {
     }
 }
 
-async function reply(channel: Channel, question: Question["steve"] | undefined): Promise<WorkerStatus> {
+async function reply(
+    channel: Channel,
+    question: Question["steve"] | undefined,
+): Promise<WorkerStatus> {
     if (question === "verify") await channel.verify();
     if (question === "claim") await self.clients.claim();
     if (question === "activate") await self.skipWaiting();
@@ -136,5 +141,6 @@ class Channel {
 
 /** Tells every page, also those that are not controlled yet. */
 async function tell(notice: Notice): Promise<void> {
-    for (const client of await self.clients.matchAll({ includeUncontrolled: true })) client.postMessage(notice);
+    for (const client of await self.clients.matchAll({ includeUncontrolled: true }))
+        client.postMessage(notice);
 }

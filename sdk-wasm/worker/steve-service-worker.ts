@@ -13,6 +13,7 @@ const platform = browserPlatform(async () => {
 });
 
 serve(async ({ dangerousTrustRoot }, options) => {
-    if (dangerousTrustRoot !== undefined) throw invalidOptions("this worker trusts AWS's root only");
+    if (dangerousTrustRoot !== undefined)
+        throw invalidOptions("this worker trusts AWS's root only");
     return connectOn(platform, options);
 });

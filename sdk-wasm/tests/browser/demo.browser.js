@@ -31,7 +31,9 @@ async function open() {
 async function send(page, text) {
     await page.fill("#message", text);
     await page.click("#send");
-    await page.waitForFunction(() => document.querySelector("#receipt").textContent.includes("Session"));
+    await page.waitForFunction(() =>
+        document.querySelector("#receipt").textContent.includes("Session"),
+    );
 }
 
 async function picture(page, name) {
@@ -96,7 +98,9 @@ test("another image than the one pinned is refused, and said so", async () => {
     const page = await browser.context.newPage();
     await page.route("**/trust.json", async (route) => {
         const trust = await (await route.fetch()).json();
-        await route.fulfill({ json: { ...trust, profile: { ...trust.profile, pcr1: "ab".repeat(48) } } });
+        await route.fulfill({
+            json: { ...trust, profile: { ...trust.profile, pcr1: "ab".repeat(48) } },
+        });
     });
     await page.goto(demo.page);
     await page.waitForSelector("#state[data-state=bad]");
@@ -116,17 +120,30 @@ test("it can be used with the keyboard alone, and has names for everything", asy
     await page.evaluate(() => document.body.focus());
     for (let count = 0; count < 30; count += 1) {
         await page.keyboard.press("Tab");
-        const id = await page.evaluate(() => document.activeElement.id || document.activeElement.localName);
+        const id = await page.evaluate(
+            () => document.activeElement.id || document.activeElement.localName,
+        );
         reached.push(id);
     }
-    for (const id of ["message", "send", "plain", "wire", "verify", "summary"]) assert.ok(reached.includes(id), id);
+    for (const id of ["message", "send", "plain", "wire", "verify", "summary"])
+        assert.ok(reached.includes(id), id);
     await page.focus("#message");
     await page.keyboard.press("Control+Enter");
     await page.waitForFunction(() => document.querySelector("#answer").textContent.length > 10);
     const nameless = await page.evaluate(() =>
         [...document.querySelectorAll("button, textarea, summary, [role]")]
-            .filter((each) => !(each.textContent.trim() || each.labels?.length || each.ariaLabel || each.hidden || each.role === "status"))
-            .map((each) => each.outerHTML));
+            .filter(
+                (each) =>
+                    !(
+                        each.textContent.trim() ||
+                        each.labels?.length ||
+                        each.ariaLabel ||
+                        each.hidden ||
+                        each.role === "status"
+                    ),
+            )
+            .map((each) => each.outerHTML),
+    );
     assert.deepEqual(nameless, []);
     await page.close();
 });
@@ -163,11 +180,17 @@ function measure() {
     };
     const backOf = (node) => {
         const colour = parse(getComputedStyle(node).backgroundColor);
-        return colour.length === 4 && colour[3] === 0 ? (node.parentElement ? backOf(node.parentElement) : [255, 255, 255]) : colour;
+        return colour.length === 4 && colour[3] === 0
+            ? node.parentElement
+                ? backOf(node.parentElement)
+                : [255, 255, 255]
+            : colour;
     };
     const dim = [];
     for (const node of document.querySelectorAll("body *")) {
-        const hasText = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+        const hasText = [...node.childNodes].some(
+            (child) => child.nodeType === 3 && child.data.trim(),
+        );
         if (!hasText || !node.checkVisibility() || node.localName === "noscript") continue;
         const [a, b] = [luminance(parse(getComputedStyle(node).color)), luminance(backOf(node))];
         const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

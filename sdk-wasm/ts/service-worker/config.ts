@@ -43,7 +43,9 @@ export function checkBootstrap(paths: readonly string[], origin: string): readon
     for (const path of paths) {
         const url = URL.canParse(path, origin) ? new URL(path, origin) : undefined;
         if (!path.startsWith("/") || url?.origin !== origin || url.pathname + url.search !== path) {
-            throw invalidOptions(`"${path}" is no bootstrap path: an exact path, such as /index.html`);
+            throw invalidOptions(
+                `"${path}" is no bootstrap path: an exact path, such as /index.html`,
+            );
         }
     }
     return paths;

@@ -46,10 +46,20 @@ export function plainError(error: unknown): PlainError {
         const { code, stage, message, report } = error;
         return { code, stage, message, report };
     }
-    return { code: "internal", stage: "setup", message: "the service worker failed", report: undefined };
+    return {
+        code: "internal",
+        stage: "setup",
+        message: "the service worker failed",
+        report: undefined,
+    };
 }
 
 /** Puts an error together. */
 export function steveError({ code, stage, message, report }: PlainError): SteveError {
-    return new SteveError(code as ErrorCode, stage as Stage, message, report === undefined ? {} : { report });
+    return new SteveError(
+        code as ErrorCode,
+        stage as Stage,
+        message,
+        report === undefined ? {} : { report },
+    );
 }

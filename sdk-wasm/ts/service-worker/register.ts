@@ -2,6 +2,7 @@ import { invalidOptions, SteveError } from "../errors.js";
 import type { Profile } from "../profiles.js";
 import { checkBootstrap, configText, workerUrl } from "./config.js";
 import { ask, type SteveStatus } from "./status.js";
+import { trustedScriptUrl } from "./trusted-types.js";
 
 /** How to register the worker. */
 export interface RegisterOptions {
@@ -44,10 +45,19 @@ export async function registerWorker(
 ): Promise<SteveStatus> {
     const container = (navigator as { serviceWorker?: ServiceWorkerContainer }).serviceWorker;
     if (container === undefined) {
-        throw failed("this browser has no service workers here: they need https, and no private window");
+        throw failed(
+            "this browser has no service workers here: they need https, and no private window",
+        );
     }
-    const { policy, origin = location.origin, scope = "/", bootstrap = [], replacePolicy = false } = options;
-    if (policy?.profiles === undefined) throw invalidOptions("no policy: pin the measurements of the enclave");
+    const {
+        policy,
+        origin = location.origin,
+        scope = "/",
+        bootstrap = [],
+        replacePolicy = false,
+    } = options;
+    if (policy?.profiles === undefined)
+        throw invalidOptions("no policy: pin the measurements of the enclave");
     const url = workerUrl(new URL(options.script ?? "/steve-service-worker.js", location.origin), {
         origin: new URL(origin).origin,
         profiles: policy.profiles,
@@ -59,20 +69,30 @@ export async function registerWorker(
     const scopeUrl = new URL(scope, location.origin).href;
 
     const known = await container.getRegistration(scopeUrl);
-    const others = known?.scope === scopeUrl ? workersOf(known).filter((worker) => !isWanted(worker)) : [];
+    const others =
+        known?.scope === scopeUrl ? workersOf(known).filter((worker) => !isWanted(worker)) : [];
     if (others.length > 0 && !replacePolicy) {
-        const message = "a worker with another policy, service or bootstrap list is registered; "
-            + "have a person agree, and set `replacePolicy`";
+        const message =
+            "a worker with another policy, service or bootstrap list is registered; " +
+            "have a person agree, and set `replacePolicy`";
         throw new SteveError("policy-differs", "setup", message);
     }
-    const registration = await container
-        .register(url, { scope, updateViaCache: "none" })
-        .catch((cause: unknown) => {
-            throw failed(`the browser did not take the script ${url.pathname}`, cause);
-        });
+    const registration = await register(container, url, scope);
     const worker = await activated(registration, isWanted);
     if (location.href.startsWith(scopeUrl)) await controlling(container, worker);
     return ask(worker, "verify");
+}
+
+async function register(
+    container: ServiceWorkerContainer,
+    url: URL,
+    scope: string,
+): Promise<ServiceWorkerRegistration> {
+    try {
+        return await container.register(trustedScriptUrl(url), { scope, updateViaCache: "none" });
+    } catch (cause) {
+        throw failed(`the browser did not take the script ${url.pathname}`, cause);
+    }
 }
 
 function workersOf({ active, waiting, installing }: ServiceWorkerRegistration): ServiceWorker[] {
@@ -115,7 +135,10 @@ function reached(worker: ServiceWorker, state: ServiceWorkerState): Promise<void
 }
 
 /** A page that was loaded past the worker, as by a reload with Shift, is taken over as well. */
-async function controlling(container: ServiceWorkerContainer, worker: ServiceWorker): Promise<void> {
+async function controlling(
+    container: ServiceWorkerContainer,
+    worker: ServiceWorker,
+): Promise<void> {
     if (container.controller?.scriptURL === worker.scriptURL) return;
     const changed = new Promise((resolve) => {
         container.addEventListener("controllerchange", resolve, { once: true });

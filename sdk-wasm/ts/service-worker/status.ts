@@ -1,6 +1,12 @@
 import type { VerifiedEnclave } from "../enclave.js";
 import { SteveError } from "../errors.js";
-import { type Answer, type Notice, type Question, steveError, type WorkerStatus } from "./messages.js";
+import {
+    type Answer,
+    type Notice,
+    type Question,
+    steveError,
+    type WorkerStatus,
+} from "./messages.js";
 
 /** How the worker is that answers this page's requests. */
 export interface SteveStatus extends Omit<WorkerStatus, "error"> {
@@ -29,7 +35,8 @@ export async function steveStatus(): Promise<SteveStatus | undefined> {
 /** Has the worker fetch and appraise fresh evidence. Rejects with why the enclave is refused. */
 export async function steveVerify(): Promise<SteveStatus> {
     const worker = await current();
-    if (worker === undefined) throw new SteveError("service-worker", "setup", "no worker is registered");
+    if (worker === undefined)
+        throw new SteveError("service-worker", "setup", "no worker is registered");
     return ask(worker, "verify");
 }
 

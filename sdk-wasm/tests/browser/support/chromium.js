@@ -8,8 +8,15 @@ import { chromium } from "playwright-core";
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 const ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--enable-precise-memory-info", "--js-flags=--expose-gc",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-precise-memory-info",
+    "--js-flags=--expose-gc",
 ];
 
 /** Starts it. What pages throw, and violations of their content security policies, are in `faults`. */
@@ -25,9 +32,10 @@ export async function startChromium(options = {}) {
     const faults = [];
     await context.addInitScript(() => {
         addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
-            console.error(`violation of ${violatedDirective}: ${blockedURI} ${sample}`));
+            console.error(`violation of ${violatedDirective}: ${blockedURI} ${sample}`),
+        );
     });
-    context.on("weberror", (error) => faults.push(String(error.error())));
+    context.on("weberror", (error) => faults.push(error.error().stack ?? String(error.error())));
     context.on("console", (line) => {
         if (/^violation of|Content Security Policy/.test(line.text())) faults.push(line.text());
     });

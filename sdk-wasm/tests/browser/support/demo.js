@@ -18,7 +18,9 @@ export async function startDemo() {
             said.push(line);
             if (line.startsWith("Stop with")) resolve();
         });
-        child.on("exit", (code) => reject(new Error(`the demo ended with ${code}:\n${said.join("\n")}`)));
+        child.on("exit", (code) =>
+            reject(new Error(`the demo ended with ${code}:\n${said.join("\n")}`)),
+        );
     });
     return {
         page: "http://127.0.0.1:8082",

@@ -2,10 +2,10 @@
 
 import { readdir, readFile } from "node:fs/promises";
 
-/** The largest resident set of the renderers below this process, in bytes. */
-async function largestRenderer() {
+/** The resident sets of all renderers below this process, in bytes. */
+async function renderers() {
     const parents = new Map();
-    const renderers = [];
+    const found = [];
     for (const pid of (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name))) {
         try {
             const [stat, command] = await Promise.all([
@@ -15,21 +15,21 @@ async function largestRenderer() {
             const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
             parents.set(Number(pid), Number(fields[1]));
             if (command.includes("--type=renderer")) {
-                renderers.push({ pid: Number(pid), size: Number(fields[21]) * 4096 });
+                found.push({ pid: Number(pid), size: Number(fields[21]) * 4096 });
             }
         } catch {
             // It has ended in the meantime.
         }
     }
     const isOurs = (pid) => pid === process.pid || (parents.has(pid) && isOurs(parents.get(pid)));
-    return Math.max(0, ...renderers.filter(({ pid }) => isOurs(pid)).map(({ size }) => size));
+    return found.filter(({ pid }) => isOurs(pid)).reduce((sum, { size }) => sum + size, 0);
 }
 
-/** Runs `work`; gives by how many bytes the largest renderer grew meanwhile, at most. */
+/** Runs `work`; gives by how many bytes all renderers grew meanwhile, at most. */
 export async function growth(work) {
-    const before = await largestRenderer();
+    const before = await renderers();
     let most = before;
-    const timer = setInterval(async () => (most = Math.max(most, await largestRenderer())), 100);
+    const timer = setInterval(async () => (most = Math.max(most, await renderers())), 100);
     try {
         await work();
     } finally {

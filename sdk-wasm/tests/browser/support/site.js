@@ -14,13 +14,17 @@ const TYPES = {
     ".wasm": "application/wasm",
 };
 
-/** Serves `directories`, by the beginning of the path. `service` is where pages may connect to. */
+/**
+ * Serves `directories`, by the beginning of the path. `service` is where pages may connect to,
+ * `requests` what was asked for.
+ */
 export async function startSite(
     directories = { "/sdk/": here("../../../dist"), "/": here("../pages") },
 ) {
-    const site = { service: "" };
+    const site = { service: "", requests: [] };
     const server = createServer(async (request, response) => {
         const { pathname } = new URL(request.url, "http://site");
+        site.requests.push(pathname);
         const mount = Object.keys(directories).find((start) => pathname.startsWith(start));
         const rest = pathname.slice(mount.length) || "index.html";
         const file = join(directories[mount], normalize(`/${rest}`));
