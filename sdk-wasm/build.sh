@@ -17,6 +17,10 @@ need npm nodejs npm
 [[ $npm/node_modules/.package-lock.json -nt $npm/package-lock.json ]] \
     || (cd "$npm" && npm ci --silent && touch node_modules/.package-lock.json)
 
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+grep -q "^  \"version\": \"$version\",$" sdk-wasm/package.json \
+    || fail "the version in sdk-wasm/package.json is not the workspace's, $version"
+
 # Not a part of the workspace, and no product: without optimisation, and kept like other tools.
 bindgen() {
     CARGO_PROFILE_DEV_DEBUG=0 cargo run --quiet --locked --target-dir "$cache/bindgen" \

@@ -39,6 +39,8 @@ export function webSocketTunnels(constructor: typeof WebSocket | undefined): Ope
         }
         const socket = new constructor(url);
         socket.binaryType = "arraybuffer";
+        // `close` follows, and says more.
+        socket.onerror = () => undefined;
         const tunnel = new WebSocketTunnel(socket, signal);
         await tunnel.opened;
         return tunnel;
@@ -62,9 +64,11 @@ class WebSocketTunnel implements Tunnel {
                 reject(signal.aborted ? signal.reason : transportError("request", cause));
             });
         });
+        let cancelled = false;
         this.readable = new ReadableStream({
             start: (controller) => {
                 socket.onmessage = ({ data }) => {
+                    if (cancelled) return;
                     // Text has no place here: its bytes end the stream as malformed.
                     if (data instanceof ArrayBuffer) controller.enqueue(new Uint8Array(data));
                     else controller.enqueue(new Uint8Array(4));
@@ -72,10 +76,13 @@ class WebSocketTunnel implements Tunnel {
                 socket.addEventListener("close", ({ code, reason }) => {
                     signal.removeEventListener("abort", abort);
                     this.refusal = refusalOf(code, reason);
-                    controller.close();
+                    if (!cancelled) controller.close();
                 });
             },
-            cancel: () => socket.close(),
+            cancel: () => {
+                cancelled = true;
+                socket.close();
+            },
         });
     }
 
