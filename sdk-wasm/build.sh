@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # sdk-wasm/build.sh [--tests]
 #
-# Builds the npm package into sdk-wasm/dist, and prints what it weighs; with --tests, also the core that
-# the tests give the test vectors to.
+# Builds the npm package into sdk-wasm/dist, and prints what it weighs; with --tests, also the core
+# that the tests give the test vectors to.
 # Exit code 77: there is no compiler for WebAssembly to be had.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
 
 max_gzip=$((200 * 1024))
-module=$target/wasm/wasm32-unknown-unknown/wasm/steve_wasm.wasm
+module=$(realpath "$target")/wasm/wasm32-unknown-unknown/wasm/steve_wasm.wasm
 npm=$PWD/sdk-wasm
 generated=$npm/ts/generated
 
@@ -17,10 +17,14 @@ need npm nodejs npm
 [[ $npm/node_modules/.package-lock.json -nt $npm/package-lock.json ]] \
     || (cd "$npm" && npm ci --silent && touch node_modules/.package-lock.json)
 
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+grep -q "^  \"version\": \"$version\",$" sdk-wasm/package.json \
+    || fail "the version in sdk-wasm/package.json is not the workspace's, $version"
+
 # Not a part of the workspace, and no product: without optimisation, and kept like other tools.
 bindgen() {
-    CARGO_PROFILE_DEV_DEBUG=0 cargo run --quiet --locked --manifest-path sdk-wasm/bindgen/Cargo.toml \
-        --target-dir "$cache/bindgen" -- "$@"
+    CARGO_PROFILE_DEV_DEBUG=0 cargo run --quiet --locked --target-dir "$cache/bindgen" \
+        --manifest-path sdk-wasm/bindgen/Cargo.toml -- "$@"
 }
 
 # What every engine has that runs this at all.
@@ -33,7 +37,7 @@ core() {
     scripts/build-wasm.sh "${@:2}"
     mkdir -p "$directory"
     local key
-    key=$(cat "$module" sdk-wasm/build.sh sdk-wasm/package-lock.json sdk-wasm/bindgen/{Cargo.lock,src/main.rs} | sha256sum)
+    key=$(cd sdk-wasm && cat "$module" build.sh package-lock.json bindgen/{Cargo.lock,src/*} | sha256sum)
     [[ $(cat "$directory/key" 2>/dev/null) != "$key" ]] || return 0
     bindgen "$module" "$directory"
     "$npm/node_modules/.bin/wasm-opt" -O3 "${features[@]}" --strip-debug --strip-producers \
@@ -47,7 +51,7 @@ core dangerous steve-wasm/dangerous-trust-anchor
 [[ ${1:-} != --tests ]] || core vectors steve-wasm/test-vectors
 
 rm -rf "$npm/dist"
-(cd "$npm" && node_modules/.bin/tsc)
+(cd "$npm" && node_modules/.bin/prettier --check --log-level warn ts worker demo tests && node_modules/.bin/tsc)
 for name in core dangerous; do
     mkdir -p "$npm/dist/generated/$name"
     cp "$generated/$name"/steve_wasm{.js,.d.ts,_bg.wasm} "$npm/dist/generated/$name/"
@@ -71,5 +75,6 @@ wasm=$(gzipped <"$npm/dist/generated/core/steve_wasm_bg.wasm")
 all=$(bundle "$npm/dist/index.js" | gzipped)
 scripts=$(bundle --external:./generated/* "$npm/dist/index.js" | gzipped)
 total=$((wasm + all))
-say "gzip: wasm $wasm, scripts $all (of which the core's JavaScript side $((all - scripts))); $total of $max_gzip bytes"
+say "gzip: wasm $wasm, the core's JavaScript side $((all - scripts)), other scripts $scripts"
+say "gzip: $total of $max_gzip bytes"
 [[ $total -le $max_gzip ]] || fail "the package is too heavy"

@@ -62,10 +62,7 @@ async function open(trust: Trust): Promise<Steve | undefined> {
 
 function verified(report: Report): void {
     showReport(report);
-    showState(
-        "good",
-        "Every check passed, under a root made up for this demo: it proves nothing.",
-    );
+    showState("good", "Every check passed, under a root made up for this demo: it proves nothing.");
 }
 
 function refused(error: unknown): void {

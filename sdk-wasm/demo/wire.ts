@@ -122,5 +122,8 @@ function utf8(text: string): string {
 }
 
 function readable(text: string): string {
-    return text.replaceAll("\r\n", "\n").replace(/[^\x20-\x7e\n]/g, "·").replace(/\n+$/, "\n");
+    return text
+        .replaceAll("\r\n", "\n")
+        .replace(/[^\x20-\x7e\n]/g, "·")
+        .replace(/\n+$/, "\n");
 }

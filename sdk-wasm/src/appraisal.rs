@@ -37,8 +37,8 @@ impl Appraiser {
         Ok(Self(appraiser))
     }
 
-    /// Trusts the root with this SHA-256 of its DER instead of AWS's. Whoever holds its key can make
-    /// evidence for anything.
+    /// Trusts the root with this SHA-256 of its DER instead of AWS's. Whoever holds its key can
+    /// make evidence for anything.
     #[cfg(feature = "dangerous-trust-anchor")]
     #[wasm_bindgen(js_name = dangerousTrustRoot)]
     pub fn dangerous_trust_root(&mut self, sha256: &[u8]) -> Result<(), Fault> {

@@ -30,8 +30,8 @@ impl Fault {
         self.message.clone()
     }
 
-    /// Refused evidence: four strings for each check, as [`Enclave::report`](crate::Enclave::report)
-    /// gives them. Otherwise empty.
+    /// Refused evidence: four strings for each check, as
+    /// [`Enclave::report`](crate::Enclave::report) gives them. Otherwise empty.
     #[wasm_bindgen(getter)]
     pub fn report(&self) -> Vec<String> {
         self.report.clone()

@@ -1,8 +1,8 @@
 //! The core of STEVE for browsers and Node: `steve-protocol` behind JavaScript classes.
 //!
 //! As there, nothing here does IO or reads a clock: JavaScript fetches, and passes bytes and times
-//! (milliseconds since 1970). Keys stay in WebAssembly memory and are erased by `free()`. What fails
-//! throws a [`Fault`].
+//! (milliseconds since 1970). Keys stay in WebAssembly memory and are erased by `free()`. What
+//! fails throws a [`Fault`].
 
 mod appraisal;
 mod fault;

@@ -307,14 +307,14 @@ test("a closed client is of no use, and what was under way ends", async () => {
 
 test("a session is made once, however many need it, and again when evidence is old", async () => {
     const middle = host();
-    const steve = await clientWith(middle, { maxEvidenceAge: 1500 });
+    const steve = await clientWith(middle, { maxEvidenceAge: 3000 });
     await Promise.all(Array.from({ length: 10 }, () => steve.fetch("/head")));
     assert.deepEqual(
         middle.seen.filter((kind) => kind !== "stream"),
         ["evidence", "hello"],
     );
     const first = receiptOf(await steve.fetch("/head")).sessionId;
-    await new Promise((resolve) => setTimeout(resolve, 1600));
+    await new Promise((resolve) => setTimeout(resolve, 3100));
     const responses = await Promise.all(Array.from({ length: 10 }, () => steve.fetch("/head")));
     assert.deepEqual(
         middle.seen.filter((kind) => kind !== "stream"),

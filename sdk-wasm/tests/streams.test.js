@@ -212,8 +212,22 @@ test("without streaming requests, streams take the tunnel", async () => {
     }
 });
 
+test("an answer that does not wait for the upload ends it", async () => {
+    let cancelled;
+    const over = new Promise((resolve) => (cancelled = resolve));
+    const body = new ReadableStream({
+        pull: (controller) => controller.enqueue(new Uint8Array(65_536)),
+        cancel: cancelled,
+    });
+    const response = await steve.fetch("/status?code=413", { method: "POST", body });
+    assert.equal(response.status, 413);
+    assert.equal(await response.text(), "");
+    await over;
+    assert.equal((await steve.fetch("/status?code=200")).status, 200);
+});
+
 test("time-outs", async () => {
-    const client = await fixture.connect({ timeouts: { request: 200, idle: 200 } });
+    const client = await fixture.connect({ timeouts: { request: 1000, idle: 200 } });
     await assert.rejects(client.fetch("/hang"), { code: "timeout", stage: "request" });
     let send;
     const body = new ReadableStream({ start: (controller) => (send = controller) });

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
-import { startFixture } from "./support/fixture.js";
+import { WebSocket as PlatformWebSocket } from "ws";
+import { connectOn } from "../dist/connect.js";
+import { rootHash } from "../dist/dangerous-root.js";
+import { webSocketTunnels } from "../dist/tunnel.js";
+import { loadDangerous } from "./support/core.js";
+import { PROFILE, startFixture } from "./support/fixture.js";
 
 let fixture;
 let steve;
@@ -175,4 +180,79 @@ test("closing the client ends its WebSockets", async () => {
     const closed = closing(socket);
     client.close();
     assert.equal((await closed).code, 1006);
+});
+
+test("a platform's own WebSocket carries the tunnel, as in browsers", async () => {
+    const platform = {
+        loadCore: loadDangerous,
+        tunnels: () => webSocketTunnels(PlatformWebSocket),
+        streamsUploads: () => false,
+    };
+    const options = { origin: fixture.proxy.origin, policy: { profiles: PROFILE } };
+    const client = await connectOn(platform, options, await rootHash(fixture.proxy.root));
+    try {
+        const socket = new client.WebSocket("/socket");
+        await once(socket, "open");
+        assert.equal(await exchange(socket, "through another"), "through another");
+        const large = "x".repeat(3_000_000);
+        assert.equal(await exchange(socket, large), large);
+        socket.close(1000);
+        assert.equal((await closing(socket)).code, 1000);
+
+        const body = new Blob([large]).stream();
+        const response = await client.fetch("/echo", { method: "POST", body });
+        assert.equal(await response.text(), large);
+
+        const gone = new AbortController();
+        const endless = new ReadableStream({
+            pull: (controller) => controller.enqueue(new Uint8Array(65_536)),
+        });
+        const hanging = client.fetch("/hang", {
+            method: "POST",
+            body: endless,
+            signal: gone.signal,
+        });
+        fixture.app.onHang = () => gone.abort();
+        await assert.rejects(hanging, { name: "AbortError" });
+        fixture.app.onHang = undefined;
+    } finally {
+        client.close();
+    }
+});
+
+/** A WebSocket that is closed as soon as it is open. */
+function forging(code) {
+    return class extends EventTarget {
+        readyState = 0;
+        bufferedAmount = 0;
+
+        constructor() {
+            super();
+            queueMicrotask(() => {
+                this.onopen();
+                const close = Object.assign(new Event("close"), { code, reason: "unavailable" });
+                setImmediate(() => this.dispatchEvent(close));
+            });
+        }
+
+        send() {}
+
+        close() {}
+    };
+}
+
+test("a tunnel that is refused is a hint", async () => {
+    const refusing = new Map([
+        [4503, { code: "outer-status", status: 503, hint: "unavailable" }],
+        [1000, { code: "truncated" }],
+    ]);
+    for (const [code, expected] of refusing) {
+        // The host forges the end: what the proxy says to it stays unheard.
+        const client = await fixture.connect({ WebSocket: forging(code) });
+        const socket = new client.WebSocket("/socket");
+        const [{ error }] = await once(socket, "error");
+        assert.equal(error.code, expected.code);
+        assert.equal(error.status, expected.status);
+        assert.equal(error.hint, expected.hint);
+    }
 });

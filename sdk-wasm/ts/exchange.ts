@@ -143,10 +143,8 @@ export class Exchange {
             this.scope.abort(new DOMException("the response is complete", "AbortError"));
         } else if (reader !== undefined) {
             // The outer response ends here too; a connection whose response was read is used again.
-            reader.read().then(
-                ({ done }) => (done ? undefined : reader.cancel()),
-                () => undefined,
-            );
+            const rest = reader.read().then(({ done }) => (done ? undefined : reader.cancel()));
+            rest.catch(() => undefined);
         }
     }
 

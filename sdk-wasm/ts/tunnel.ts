@@ -39,6 +39,8 @@ export function webSocketTunnels(constructor: typeof WebSocket | undefined): Ope
         }
         const socket = new constructor(url);
         socket.binaryType = "arraybuffer";
+        // `close` follows, and says more.
+        socket.onerror = () => undefined;
         const tunnel = new WebSocketTunnel(socket, signal);
         await tunnel.opened;
         return tunnel;
@@ -50,7 +52,6 @@ class WebSocketTunnel implements Tunnel {
     readonly opened: Promise<void>;
     refusal: SteveError | undefined;
     readonly #socket: WebSocket;
-    #cancelled = false;
 
     constructor(socket: WebSocket, signal: AbortSignal) {
         this.#socket = socket;
@@ -63,9 +64,11 @@ class WebSocketTunnel implements Tunnel {
                 reject(signal.aborted ? signal.reason : transportError("request", cause));
             });
         });
+        let cancelled = false;
         this.readable = new ReadableStream({
             start: (controller) => {
                 socket.onmessage = ({ data }) => {
+                    if (cancelled) return;
                     // Text has no place here: its bytes end the stream as malformed.
                     if (data instanceof ArrayBuffer) controller.enqueue(new Uint8Array(data));
                     else controller.enqueue(new Uint8Array(4));
@@ -73,13 +76,11 @@ class WebSocketTunnel implements Tunnel {
                 socket.addEventListener("close", ({ code, reason }) => {
                     signal.removeEventListener("abort", abort);
                     this.refusal = refusalOf(code, reason);
-                    if (!this.#cancelled) controller.close();
+                    if (!cancelled) controller.close();
                 });
             },
             cancel: () => {
-                // A stream that was cancelled takes nothing more, not even its end.
-                this.#cancelled = true;
-                socket.onmessage = null;
+                cancelled = true;
                 socket.close();
             },
         });

@@ -13,29 +13,26 @@ export function refusal(request: Request, error: PlainError): Response {
     });
 }
 
-function page({ code, stage, message, report }: PlainError): string {
-    const failed = report?.checks.filter(({ outcome }) => outcome === "failed") ?? [];
-    const checks = failed.map(
-        ({ name, requirement, detail }) =>
-            `<dt>${escaped(name)}: ${escaped(requirement)}</dt><dd>${escaped(detail)}</dd>`,
-    );
+function page({ code, stage, message }: PlainError): string {
+    const isSent = stage === "request" || stage === "response";
+    const title = isSent ? "No answer" : "Not sent: no protected connection";
+    const what = isSent
+        ? "The encrypted channel into the enclave failed. The app may have got the request, or not."
+        : "This page is reached through an encrypted channel into a verified enclave only. There is none, so the request was not sent.";
     return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Not sent: no protected connection</title>
+<title>${title}</title>
 <style>
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
-body { max-width: 40rem; margin: 3rem auto; padding: 0 1rem }
-dd, code { overflow-wrap: anywhere }
+body { max-width: 40rem; margin: 3rem auto; padding: 0 1rem; overflow-wrap: anywhere }
 </style>
-<h1>Not sent: no protected connection</h1>
-<p>This page is reached through an encrypted channel into a verified enclave only. There is none, so the
-request was not sent.</p>
+<h1>${title}</h1>
+<p>${what}</p>
 <p>${escaped(message)}</p>
-${checks.length > 0 ? `<dl>${checks.join("")}</dl>` : ""}
 <p><code>${escaped(code)}</code>, at the stage <code>${escaped(stage)}</code></p>
-<p>${isRefused(code) ? "Do not go on: the service is not what it is expected to be." : "Try again later."}</p>
+<p><strong>${isRefused(code) ? "Do not go on: the service is not what it is expected to be." : "Try again later."}</strong></p>
 </html>
 `;
 }

@@ -31,9 +31,8 @@ async function open() {
 async function send(page, text) {
     await page.fill("#message", text);
     await page.click("#send");
-    await page.waitForFunction(() =>
-        document.querySelector("#receipt").textContent.includes("Session"),
-    );
+    await page.waitForSelector("#verdict[data-state=good], #verdict[data-state=bad]");
+    assert.match(await page.textContent("#receipt"), /Session/);
 }
 
 async function picture(page, name) {
