@@ -31,6 +31,10 @@ pub struct Config {
     pub public_paths: Vec<String>,
     /// The app's manifest, sent with evidence; at most 65535 bytes.
     pub manifest: Vec<u8>,
+    /// TCP address to serve metrics on, apart from everything else.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Vsock port to serve metrics on, with any context id.
+    pub metrics_vsock_port: Option<u32>,
     /// Limits.
     pub limits: Limits,
 }
@@ -46,6 +50,8 @@ impl Default for Config {
             allow_plaintext_fallback: false,
             public_paths: Vec::new(),
             manifest: Vec::new(),
+            metrics_listen: None,
+            metrics_vsock_port: None,
             limits: Limits::default(),
         }
     }
@@ -86,9 +92,7 @@ impl Config {
             return Err(ConfigError::ManifestTooLarge);
         }
         let limits = &self.limits;
-        if !(1024..=65_536).contains(&limits.max_head_size) {
-            return Err(ConfigError::HeadSize(limits.max_head_size));
-        }
+        limits.check()?;
         let key_life = limits.key_rotation + limits.key_overlap;
         let in_order = !limits.key_overlap.is_zero() && limits.key_rotation > limits.key_overlap;
         if !in_order || key_life > MAX_KEY_LIFE {
@@ -170,6 +174,8 @@ struct Effective<'a> {
     session_idle_seconds: u64,
     max_head_size: u32,
     max_streams: u16,
+    /// The host can see counts and times of what passes.
+    metrics: bool,
 }
 
 impl Checked {
@@ -192,6 +198,8 @@ impl Checked {
             session_idle_seconds: limits.session_idle.as_secs(),
             max_head_size: limits.max_head_size,
             max_streams: limits.max_streams,
+            metrics: self.config.metrics_listen.is_some()
+                || self.config.metrics_vsock_port.is_some(),
         };
         serde_json::to_vec(&effective).expect("strings, numbers and lists always serialise")
     }
@@ -224,6 +232,11 @@ mod tests {
         assert_ne!(both, effective(&["https://a.example"]));
         let json: serde_json::Value = serde_json::from_slice(&both).unwrap();
         assert_eq!(json["cors_origins"][0], "https://a.example");
+        assert_eq!(json["metrics"], false);
+        let watched = Config { metrics_vsock_port: Some(1), ..Config::default() };
+        let json: serde_json::Value =
+            serde_json::from_slice(&watched.check().unwrap().effective("nsm")).unwrap();
+        assert_eq!(json["metrics"], true);
     }
 
     #[test]
@@ -244,7 +257,12 @@ mod tests {
         assert!(error(|c| c.suites.clear()).contains("no suite"));
         assert!(error(|c| c.limits.key_rotation = c.limits.key_overlap).contains("rotation"));
         assert!(error(|c| c.limits.key_rotation = MAX_KEY_LIFE).contains("24 hours"));
-        assert!(error(|c| c.limits.max_head_size = 70_000).contains("65536"));
+        assert!(
+            error(|c| c.limits.max_head_size = 70_000).contains("--max-head-size must be 1024")
+        );
+        assert!(error(|c| c.limits.max_sessions = 0).contains("--max-sessions must be 1 to"));
+        assert!(error(|c| c.limits.write_timeout = Duration::ZERO).contains("--write-timeout"));
+        assert!(error(|c| c.limits.memory_budget = 1 << 20).contains("--memory-budget"));
         assert_eq!(error(|_| ()), "");
     }
 }

@@ -15,6 +15,8 @@ pub mod error;
 mod evidence;
 mod keys;
 pub mod limits;
+mod metrics;
+mod reachable;
 mod routes;
 mod server;
 mod sessions;

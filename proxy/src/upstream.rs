@@ -2,10 +2,10 @@
 
 use crate::body::AppBody;
 use crate::limits::{CONNECTION_BUFFER, Limits, MAX_FIELDS};
+use crate::reachable::AppConnector;
 use http::Uri;
 use http::header::TRANSFER_ENCODING;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
@@ -17,16 +17,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 /// body would be sent as an empty one that looks complete (row 6). So requests whose length is not
 /// declared go over a connection of their own: on a fresh one hyper always speaks HTTP/1.1.
 pub(crate) struct Upstream {
-    pooled: Client<HttpConnector, AppBody>,
-    fresh: Client<HttpConnector, AppBody>,
+    pooled: Client<AppConnector, AppBody>,
+    fresh: Client<AppConnector, AppBody>,
     authority: Authority,
 }
 
 impl Upstream {
-    pub(crate) fn new(authority: Authority, limits: &Limits) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(limits.app_connect_timeout));
+    pub(crate) fn new(authority: Authority, connector: &AppConnector, limits: &Limits) -> Self {
         let client = |max_idle| {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())

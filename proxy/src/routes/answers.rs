@@ -27,25 +27,37 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    fn parts(self) -> (StatusCode, &'static str) {
+    /// The code that the client sees.
+    pub(crate) fn code(self) -> &'static str {
         match self {
-            Self::Malformed => (StatusCode::BAD_REQUEST, r#"{"error":"malformed"}"#),
-            Self::E2eRequired => (StatusCode::FORBIDDEN, r#"{"error":"e2e_required"}"#),
-            Self::NotFound => (StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#),
-            Self::MethodNotAllowed(_) => {
-                (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method_not_allowed"}"#)
-            }
-            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"timeout"}"#),
-            Self::Unrecognized => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"error":"unrecognized"}"#),
-            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, r#"{"error":"not_implemented"}"#),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"unavailable"}"#),
+            Self::Malformed => "malformed",
+            Self::E2eRequired => "e2e_required",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::Timeout => "timeout",
+            Self::Unrecognized => "unrecognized",
+            Self::NotImplemented => "not_implemented",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::E2eRequired => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Unrecognized => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// The whole response.
     pub(crate) fn response(self) -> Response<OuterBody> {
-        let (status, body) = self.parts();
-        let mut response = json(status, body);
+        let body = format!(r#"{{"error":"{}"}}"#, self.code());
+        let mut response = answer(self.status(), JSON, NO_STORE, OuterBody::Whole(body.into()));
         match self {
             Self::MethodNotAllowed(allow) => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

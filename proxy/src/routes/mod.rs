@@ -48,7 +48,10 @@ async fn steve(
         cors::preflight()
     } else {
         let answer = answer(proxy, unread, parts, resource, body).await;
-        answer.unwrap_or_else(Refusal::response)
+        answer.unwrap_or_else(|refusal| {
+            proxy.metrics.refused(refusal);
+            refusal.response()
+        })
     };
     if !proxy.cors_origins.is_empty() {
         cors::decorate(&mut response, origin);

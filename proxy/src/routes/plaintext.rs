@@ -19,7 +19,10 @@ pub(super) async fn serve(proxy: &Proxy, parts: Parts, body: Incoming) -> Respon
     } else {
         refuse(proxy, &parts, body, Refusal::E2eRequired).await
     };
-    answer.unwrap_or_else(Refusal::response)
+    answer.unwrap_or_else(|refusal| {
+        proxy.metrics.refused(refusal);
+        refusal.response()
+    })
 }
 
 fn is_allowed(proxy: &Proxy, parts: &Parts, body: &Incoming) -> bool {
@@ -35,8 +38,7 @@ async fn forward(
     parts: Parts,
     body: Incoming,
 ) -> Result<Response<OuterBody>, Refusal> {
-    let budget = proxy.stream_budget.clone().try_acquire_owned();
-    let budget = budget.map_err(|_| Refusal::Unavailable)?;
+    let budget = proxy.budget.stream().ok_or(Refusal::Unavailable)?;
     let path = parts.uri.path_and_query().cloned();
     let path = path.unwrap_or(PathAndQuery::from_static("/"));
     let mut headers = end_to_end(&parts.headers);
@@ -63,7 +65,7 @@ async fn forward(
         Ok(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
             let (mut parts, body) = response.into_parts();
             parts.headers = end_to_end(&parts.headers);
-            Response::from_parts(parts, OuterBody::Plain { body, _budget: budget })
+            Response::from_parts(parts, OuterBody::Plain { body, budget })
         }
         Ok(_) => answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#),
         Err(_) => answers::json(StatusCode::GATEWAY_TIMEOUT, r#"{"error":"app_timeout"}"#),

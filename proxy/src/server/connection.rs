@@ -6,8 +6,10 @@ use super::deadline::WriteDeadline;
 use super::listener::Listener;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTION_BUFFER, HTTP2_CONNECTION_WINDOW, HTTP2_HEADER_LIST,
-    HTTP2_PING_INTERVAL, HTTP2_PING_TIMEOUT, HTTP2_STREAM_WINDOW, Limits, MAX_FIELDS,
+    HTTP2_PING_INTERVAL, HTTP2_PING_TIMEOUT, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limits,
+    MAX_FIELDS,
 };
+use crate::metrics::Counted;
 use crate::routes::route;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,7 +17,6 @@ use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::select;
 use tokio::sync::{Semaphore, watch};
@@ -29,16 +30,24 @@ pub(super) async fn serve<L: Listener>(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
+    // A connection for which there is no room yet. Others wait in the kernel's accept queue.
+    let mut waiting = None;
     loop {
-        let has_room = connections.len() < proxy.limits.max_connections;
         select! {
             biased;
             _ = stop.changed() => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if has_room => match accepted {
-                Ok(io) => {
-                    connections.spawn(connection(io, proxy.clone(), stop.clone()));
+            permit = proxy.budget.connection(), if waiting.is_some() => {
+                if let Some(io) = waiting.take() {
+                    let (proxy, stop) = (proxy.clone(), stop.clone());
+                    connections.spawn(async move {
+                        let _permit = permit;
+                        connection(io, proxy, stop).await;
+                    });
                 }
+            }
+            accepted = listener.accept(), if waiting.is_none() => match accepted {
+                Ok(io) => waiting = Some(io),
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
                     sleep(ACCEPT_PAUSE).await;
@@ -51,28 +60,56 @@ pub(super) async fn serve<L: Listener>(
         while connections.join_next().await.is_some() {}
     });
     if drained.await.is_err() {
-        tracing::warn!("{} connections were cut off at shutdown", connections.len());
+        tracing::warn!(connections = connections.len(), "connections cut off at shutdown");
     }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// By its peer, or after the last answer.
+    Closed,
+    /// No request came in time.
+    Silent,
+    Idle,
+    /// The peer took nothing of an answer.
+    Stalled,
 }
 
 async fn connection(
     io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     proxy: Arc<Proxy>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let begun = Arc::new(AtomicBool::new(false));
+    let begun = Instant::now();
+    let _open = Counted::new(&proxy.metrics.connections_open);
     let activity = Activity::new();
+    let end = exchange(io, proxy, stop, &activity).await;
+    tracing::debug!(
+        ?end,
+        requests = activity.requests(),
+        milliseconds = begun.elapsed().as_millis() as u64,
+        "connection ended"
+    );
+}
+
+async fn exchange(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    proxy: Arc<Proxy>,
+    mut stop: watch::Receiver<bool>,
+    activity: &Arc<Activity>,
+) -> End {
     let unread = Arc::new(Semaphore::new(proxy.limits.max_unread_evidence));
     let first_request = sleep(proxy.limits.first_request_timeout);
     // hyper closes idle HTTP/1.1 connections, but keeps HTTP/2 ones that answer its pings.
     let idle_limit = proxy.limits.header_read_timeout;
+    let stall_limit = proxy.limits.write_timeout;
     let builder = builder(&proxy.limits);
     let io = TokioIo::new(WriteDeadline::new(io, proxy.limits.write_timeout));
     let service = service_fn({
-        let (begun, activity) = (begun.clone(), activity.clone());
+        let activity = activity.clone();
         move |request| {
             let in_flight = activity.begin();
-            begun.store(true, Relaxed);
             let (proxy, unread) = (proxy.clone(), unread.clone());
             async move {
                 let response = route(proxy, unread, request).await;
@@ -83,19 +120,20 @@ async fn connection(
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut first_request = pin!(first_request);
     let mut idle = pin!(sleep(idle_limit));
-    let (mut stopping, mut checked, mut closing) = (false, false, false);
+    let mut stalled = pin!(sleep(stall_limit));
+    let (mut stopping, mut checked, mut closing, mut told) = (false, false, false, false);
     loop {
         select! {
             // How a connection ends is the business of the peers.
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => return End::Closed,
             _ = stop.changed(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
             () = first_request.as_mut(), if !checked => {
                 checked = true;
-                if !begun.load(Relaxed) {
-                    return;
+                if activity.requests() == 0 {
+                    return End::Silent;
                 }
             }
             () = idle.as_mut() => {
@@ -103,13 +141,26 @@ async fn connection(
                 let since = activity.idle_since().unwrap_or(now);
                 let is_idle = since + idle_limit <= now;
                 if is_idle && closing {
-                    return;
+                    return End::Idle;
                 }
                 if is_idle {
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
                 idle.as_mut().reset(if is_idle { now } else { since } + idle_limit);
+            }
+            () = stalled.as_mut() => {
+                let now = Instant::now();
+                let since = activity.stalled_since().unwrap_or(now);
+                let is_stalled = since + stall_limit <= now;
+                if is_stalled && told {
+                    return End::Stalled;
+                }
+                if is_stalled {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                stalled.as_mut().reset(if is_stalled { now } else { since } + stall_limit);
             }
         }
     }
@@ -131,6 +182,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_header_list_size(HTTP2_HEADER_LIST)
+        .max_send_buf_size(HTTP2_SEND_BUFFER)
         .keep_alive_interval(HTTP2_PING_INTERVAL)
         .keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .auto_date_header(false);

@@ -27,6 +27,11 @@ impl AppError {
         }
     }
 
+    /// The code that the client sees.
+    pub(super) fn code(self) -> &'static str {
+        self.parts().1
+    }
+
     /// Seals the whole response; without the body when it answers a HEAD request.
     pub(super) fn seal(
         self,

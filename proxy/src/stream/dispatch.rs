@@ -5,7 +5,8 @@ use super::inbound::Rest;
 use super::request::AppHead;
 use super::{Inbound, Outbound, response};
 use crate::body::AppBody;
-use crate::limits::MAX_INFORMATIONAL;
+use crate::limits::{Limit, MAX_INFORMATIONAL};
+use crate::metrics::Record;
 use crate::server::Proxy;
 use crate::sessions::Session;
 use bytes::Bytes;
@@ -25,16 +26,23 @@ enum NotSent {
     Reset(ResetCode),
 }
 
-/// Sends an accepted stream's request to the app, or answers it inside the channel.
+/// Sends an accepted stream's request to the app, or answers it inside the channel. `received` sealed
+/// bytes were read of it so far.
 pub(super) fn dispatch(
     proxy: &Proxy,
     stream: ServerStream,
     session: &Arc<Session>,
     body: Incoming,
+    received: usize,
 ) -> Box<Outbound> {
     session.touch();
     let permit = session.open_stream();
-    let budget = proxy.stream_budget.clone().try_acquire_owned().ok();
+    let budget = proxy.budget.stream();
+    if !permit.is_within_limit() {
+        Limit::StreamsPerSession.reached();
+    }
+    let record = Record::begin(&proxy.metrics);
+    record.received(received);
     let ServerStream { first, request: opener, response: sealer, session: protocol } = stream;
     let to_head_request = matches!(&first, Ok(Event::Head { head, .. }) if head.method() == "HEAD");
     let has_room = budget.is_some() && permit.is_within_limit();
@@ -47,11 +55,11 @@ pub(super) fn dispatch(
         Err(not_sent) => (Err(not_sent), Rest::default()),
     };
     let complete = rest.complete;
-    let inbound = Arc::new(Inbound::new(body, opener, session.clone(), rest));
+    let inbound = Arc::new(Inbound::new(body, opener, session.clone(), rest, record.clone()));
     let sent = head.and_then(|head| send(proxy, head, complete, &inbound));
     let limits = &proxy.limits;
     let mut outbound =
-        Box::new(Outbound::new(sealer, inbound, to_head_request, limits, permit, budget));
+        Box::new(Outbound::new(sealer, inbound, to_head_request, limits, permit, budget, record));
     // Sealing fails only when the session's keys are used up. The response then ends without FIN.
     let _ = match sent {
         Ok((response, interim)) => {

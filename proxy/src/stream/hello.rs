@@ -17,6 +17,17 @@ pub(super) async fn reply(
     rest: Bytes,
     body: &mut Incoming,
 ) -> Result<Bytes, Refusal> {
+    let answer = handshake(proxy, hello, rest, body).await;
+    proxy.metrics.handshake(answer.is_ok());
+    answer
+}
+
+async fn handshake(
+    proxy: &Proxy,
+    hello: &ClientHello,
+    rest: Bytes,
+    body: &mut Incoming,
+) -> Result<Bytes, Refusal> {
     if !hello.early_data && (!rest.is_empty() || next_chunk(body).await.is_some()) {
         return Err(Refusal::Malformed);
     }

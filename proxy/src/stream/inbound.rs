@@ -2,6 +2,7 @@
 //! the app to the client without a buffer or task between them.
 
 use crate::body::BrokenOff;
+use crate::metrics::Record;
 use crate::sessions::Session;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 pub(crate) struct Inbound {
     state: Mutex<State>,
     session: Arc<Session>,
+    record: Arc<Record>,
     /// Code of a failure; 0 for none.
     failure: AtomicU16,
     response: AtomicWaker,
@@ -75,6 +77,7 @@ impl Inbound {
         opener: MessageOpener<Request>,
         session: Arc<Session>,
         rest: Rest,
+        record: Arc<Record>,
     ) -> Self {
         let Rest { declared, connection, complete } = rest;
         let state = State {
@@ -90,6 +93,7 @@ impl Inbound {
         Self {
             state: Mutex::new(state),
             session,
+            record,
             failure: AtomicU16::new(0),
             response: AtomicWaker::new(),
         }
@@ -118,6 +122,7 @@ impl Inbound {
                 Ok(None) => match ready!(state.poll_receive(cx)) {
                     Some(Ok(chunk)) => {
                         state.last_progress = Instant::now();
+                        self.record.received(chunk.len());
                         state.opener.push(chunk);
                     }
                     Some(Err(BrokenOff)) | None => self.fail(&mut state, ResetCode::TRUNCATED),

@@ -41,8 +41,8 @@ pub(crate) async fn serve(
             discard(&mut body, &proxy.limits).await;
             Ok(answers::stream(OuterBody::Whole(reply)))
         }
-        Ok(Ok(Begun::Stream(stream, session))) => {
-            let mut outbound = dispatch::dispatch(proxy, *stream, &session, body);
+        Ok(Ok(Begun::Stream(stream, session, received))) => {
+            let mut outbound = dispatch::dispatch(proxy, *stream, &session, body, received);
             // The outer head and the first frame leave together if the app is quick.
             let _ = timeout(proxy.limits.answer_delay, outbound.wait_for_first()).await;
             Ok(answers::stream(OuterBody::Stream(outbound)))
@@ -61,7 +61,8 @@ async fn refuse<T>(proxy: &Proxy, mut body: Incoming, refusal: Refusal) -> Resul
 enum Begun {
     /// The ServerHello is the whole answer.
     Hello(Bytes),
-    Stream(Box<ServerStream>, Arc<Session>),
+    /// A stream, its session, and how many bytes of its body were read.
+    Stream(Box<ServerStream>, Arc<Session>, usize),
 }
 
 async fn begin(proxy: &Proxy, body: &mut Incoming) -> Result<Begun, Refusal> {
@@ -88,9 +89,11 @@ async fn open_stream(
         place = proxy.opening.enter();
     }
     let mut pending = session.pending_stream(open.stream_id);
+    let mut received = StreamOpen::LEN;
     let mut chunk = rest;
     let opened = place.hold(async {
         loop {
+            received += chunk.len();
             match pending.accept(chunk).map_err(|_| Refusal::Unrecognized)? {
                 Pending::Open(stream) => return Ok(stream),
                 Pending::NeedMore(more) => pending = more,
@@ -99,5 +102,5 @@ async fn open_stream(
         }
     });
     let stream = opened.await?;
-    Ok(Begun::Stream(stream, session))
+    Ok(Begun::Stream(stream, session, received))
 }

@@ -4,7 +4,8 @@ use super::answer::AppError;
 use super::inbound::Inbound;
 use super::response;
 use crate::body::BrokenOff;
-use crate::limits::{COALESCE, Limits};
+use crate::limits::{COALESCE, Limits, StreamBudget};
+use crate::metrics::{Outcome, Record};
 use crate::sessions::StreamPermit;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use steve_protocol::stream::{MessageSealer, ResetCode, Response, SealError};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A response under way. Dropping it cancels the request to the app.
@@ -34,11 +35,15 @@ pub(crate) struct Outbound {
     last_sealed: Instant,
     timer: Pin<Box<Sleep>>,
     response_timeout: Duration,
+    idle_timeout: Duration,
+    /// When the stream ends in any case.
+    end: Instant,
     linger_time: Duration,
     linger_bytes: usize,
     permit: StreamPermit,
     /// None for a stream that was refused for want of it.
-    _budget: Option<OwnedSemaphorePermit>,
+    budget: Option<StreamBudget>,
+    record: Arc<Record>,
 }
 
 /// What is awaited.
@@ -62,9 +67,12 @@ impl Outbound {
         to_head_request: bool,
         limits: &Limits,
         permit: StreamPermit,
-        budget: Option<OwnedSemaphorePermit>,
+        budget: Option<StreamBudget>,
+        record: Arc<Record>,
     ) -> Self {
         let now = Instant::now();
+        let end = record.begun() + limits.stream_timeout;
+        let first_timeout = limits.app_response_timeout.min(limits.stream_idle_timeout);
         Self {
             sealer,
             app: App::Linger,
@@ -73,18 +81,25 @@ impl Outbound {
             out: BytesMut::new(),
             first: None,
             last_sealed: now,
-            timer: Box::pin(sleep_until(now + limits.app_response_timeout)),
+            timer: Box::pin(sleep_until(end.min(now + first_timeout))),
             response_timeout: limits.app_response_timeout,
+            idle_timeout: limits.stream_idle_timeout,
+            end,
             linger_time: limits.linger_time,
             linger_bytes: limits.linger_bytes,
             permit,
-            _budget: budget,
+            budget,
+            record,
         }
     }
 
     /// The app's response is to come; its informational ones come before it.
     pub(super) fn expect(&mut self, response: ResponseFuture, interim: mpsc::Receiver<Bytes>) {
         self.app = App::Head(response, interim);
+    }
+
+    pub(crate) fn budget(&self) -> Option<StreamBudget> {
+        self.budget.clone()
     }
 
     /// Waits for the first sealed bytes, and keeps them.
@@ -110,7 +125,7 @@ impl Outbound {
             match self.poll_step(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    self.finish();
+                    self.finish(Outcome::Exhausted);
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending => break,
@@ -122,6 +137,7 @@ impl Outbound {
         if !self.out.is_empty() {
             self.permit.session().touch();
             self.last_sealed = Instant::now();
+            self.record.sent(self.out.len());
             return Poll::Ready(Ok(Some(self.out.split().freeze())));
         }
         if matches!(self.app, App::Done) { Poll::Ready(Ok(None)) } else { Poll::Pending }
@@ -159,7 +175,7 @@ impl Outbound {
         }
     }
 
-    /// Ready when neither side has made progress for too long.
+    /// Ready when neither side has made progress for too long, or the stream has lived for too long.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
         ready!(self.timer.as_mut().poll(cx));
         let now = Instant::now();
@@ -170,7 +186,8 @@ impl Outbound {
             _ if complete => now,
             _ => received.max(self.last_sealed),
         };
-        let deadline = since + self.response_timeout;
+        let idle = received.max(self.last_sealed) + self.idle_timeout;
+        let deadline = (since + self.response_timeout).min(idle).min(self.end);
         if deadline > now {
             self.timer.as_mut().reset(deadline);
             // Registers the timer anew.
@@ -186,6 +203,7 @@ impl Outbound {
 
     fn head(&mut self, response: HttpResponse<Incoming>) -> Result<(), SealError> {
         let (parts, body) = response.into_parts();
+        self.record.app_answered();
         if let App::Head(_, interim) = &mut self.app {
             while let Ok(head) = interim.try_recv() {
                 self.sealer.informational(&head, &mut self.out)?;
@@ -203,7 +221,7 @@ impl Outbound {
         self.sealer.head(&head, fin, &mut self.out)?;
         self.app = App::Body(body, parts.headers.get_all(CONNECTION).iter().cloned().collect());
         if fin {
-            self.finish();
+            self.finish(Outcome::Complete);
         }
         Ok(())
     }
@@ -212,7 +230,7 @@ impl Outbound {
         let frame = match frame {
             None => {
                 self.sealer.data(b"", true, &mut self.out)?;
-                self.finish();
+                self.finish(Outcome::Complete);
                 return Ok(());
             }
             // The app died half-way: never FIN (row 6).
@@ -224,7 +242,7 @@ impl Outbound {
                 let fin = matches!(&self.app, App::Body(body, _) if body.is_end_stream());
                 self.sealer.data(&data, fin, &mut self.out)?;
                 if fin {
-                    self.finish();
+                    self.finish(Outcome::Complete);
                 }
                 Ok(())
             }
@@ -238,7 +256,7 @@ impl Outbound {
                     return self.reset(ResetCode::APP_FAILED);
                 };
                 self.sealer.trailers(&encoded, &mut self.out)?;
-                self.finish();
+                self.finish(Outcome::Complete);
                 Ok(())
             }
         }
@@ -263,19 +281,20 @@ impl Outbound {
     /// Seals a response of the proxy's own.
     pub(super) fn answer(&mut self, error: AppError) -> Result<(), SealError> {
         error.seal(self.to_head_request, &mut self.sealer, &mut self.out)?;
-        self.finish();
+        self.finish(Outcome::Answered(error.code()));
         Ok(())
     }
 
     /// Ends the response as incomplete.
     pub(super) fn reset(&mut self, code: ResetCode) -> Result<(), SealError> {
         self.sealer.reset(code, &mut self.out)?;
-        self.finish();
+        self.finish(Outcome::Reset(code));
         Ok(())
     }
 
     /// Nothing more is to come from the app. The request, if it is still open, breaks off.
-    fn finish(&mut self) {
+    fn finish(&mut self, outcome: Outcome) {
+        self.record.ends(outcome);
         self.inbound.stop();
         self.app = App::Linger;
         self.timer.as_mut().reset(Instant::now() + self.linger_time);

@@ -1,10 +1,17 @@
 //! Every limit of the proxy, with its default and unit.
 
+mod budget;
+mod reached;
+mod settings;
+
+pub(crate) use budget::{Budget, StreamBudget};
+pub(crate) use reached::Limit;
+
 use std::time::Duration;
 
 /// Limits on what one peer, or all of them, may take. The defaults are what `serve` uses; tests
 /// lower them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a key generation is announced before the next replaces it.
     pub key_rotation: Duration,
@@ -26,8 +33,7 @@ pub struct Limits {
     pub unconfirmed_lifetime: Duration,
     /// Outer connections at once; further ones wait in the kernel's accept queue.
     pub max_connections: usize,
-    /// Streams at once whose first frame has authenticated, over all sessions and connections. Each
-    /// may hold a few frames (65 KiB) in memory. With the next two, this is the proxy's memory budget.
+    /// Streams at once whose first frame has authenticated, over all sessions and connections.
     pub max_open_streams: usize,
     /// Stream requests at once that have not yet named a session in use. Each may hold one frame; the
     /// oldest makes room.
@@ -35,6 +41,9 @@ pub struct Limits {
     /// Stream requests at once that have named a session in use and whose first frame has not yet
     /// authenticated. Each may hold one frame; the oldest makes room.
     pub max_opening: usize,
+    /// Bytes of memory that connections and streams may take, over all: each is counted with the most
+    /// that it can hold, so real use stays well below. Sessions come on top, at about 1 KiB each.
+    pub memory_budget: u64,
     /// HTTP/2 streams at once on one outer connection.
     pub max_http2_streams: u32,
     /// Evidence requests waiting for the attester, and the largest batch it answers at once.
@@ -55,8 +64,15 @@ pub struct Limits {
     pub header_read_timeout: Duration,
     /// A new outer connection must have sent a whole request head by then.
     pub first_request_timeout: Duration,
-    /// An outer connection is closed when its peer takes nothing of an answer for so long.
+    /// An outer connection is closed when its peer takes nothing of an answer for so long. An HTTP/2
+    /// one is first told, and closed after the same time again.
     pub write_timeout: Duration,
+    /// An open stream in which no byte moved in either direction for so long is ended.
+    pub stream_idle_timeout: Duration,
+    /// Longest life of an open stream.
+    pub stream_timeout: Duration,
+    /// Pause between probes whether the app can be connected to.
+    pub app_probe_interval: Duration,
     /// Longest time to connect to the app.
     pub app_connect_timeout: Duration,
     /// Longest wait for the app's response head after the last progress of the request, and longest
@@ -94,6 +110,7 @@ impl Default for Limits {
             max_open_streams: 4096,
             max_anonymous: 1024,
             max_opening: 2048,
+            memory_budget: 1 << 30,
             max_http2_streams: 256,
             max_challenges: 1024,
             max_unread_evidence: 32,
@@ -104,6 +121,9 @@ impl Default for Limits {
             header_read_timeout: Duration::from_secs(150),
             first_request_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(300),
+            stream_idle_timeout: Duration::from_secs(3600),
+            stream_timeout: Duration::from_secs(86_400),
+            app_probe_interval: Duration::from_secs(2),
             app_connect_timeout: Duration::from_secs(5),
             app_response_timeout: Duration::from_secs(300),
             app_idle_timeout: Duration::from_millis(1500),
@@ -122,9 +142,12 @@ pub const MAX_MANIFEST_LEN: usize = 65_535;
 pub(crate) const CONNECTION_BUFFER: usize = 128 * 1024;
 /// Field lines of an outer or app head.
 pub(crate) const MAX_FIELDS: usize = 256;
-/// HTTP/2 flow control windows of an outer stream and connection in bytes.
-pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
-pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// HTTP/2 flow control windows of an outer stream and connection in bytes. The peer is a proxy on the
+/// host, not far away: what is under way between them is little.
+pub(crate) const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
+pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 256 * 1024;
+/// Bytes of an outer HTTP/2 stream that wait for the peer's window before hyper asks for more.
+pub(crate) const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 /// Longest outer HTTP/2 field section in bytes.
 pub(crate) const HTTP2_HEADER_LIST: u32 = 32 * 1024;
 /// Liveness probes of an outer HTTP/2 connection.
