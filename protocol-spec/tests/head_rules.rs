@@ -186,10 +186,44 @@ fn row_21_what_steers_a_message_is_not_in_its_trailers() {
     }
 }
 
+/// Row 21: what asks for another protocol can only be a plain GET that asks for one, and never for
+/// another framing of HTTP itself.
+#[test]
+fn row_21_requests_to_upgrade() {
+    for good in [&b"websocket"[..], b"WebSocket", b"a/1", b"spdy/3.1", b"h2", b"http2/1"] {
+        assert_eq!(request_error(GET, &[(b"upgrade", good)]), None, "{good:?}");
+    }
+    for bad in [
+        &b""[..],
+        b"/",
+        b"a/",
+        b"/1",
+        b"a/1/2",
+        b"a, b",
+        b"a b",
+        b"websocket,",
+        b"h2c",
+        b"H2C",
+        b"HTTP/2.0",
+        b"tls/1.0",
+        b"TLS",
+        b"h2c/1",
+    ] {
+        assert_eq!(request_error(GET, &[(b"upgrade", bad)]), Some(HeadError::Upgrade), "{bad:?}");
+    }
+    let one: Line<'_> = (b"upgrade", b"websocket");
+    assert_eq!(request_error(GET, &[one, one]), Some(HeadError::Upgrade));
+    assert_eq!(request_error(GET, &[one, (b"content-length", b"0")]), Some(HeadError::Upgrade));
+    for method in ["POST", "HEAD", "get", "CONNECT"] {
+        let control = [method.as_bytes(), b"https", b"a", b"/"];
+        assert_eq!(request_error(control, &[one]), Some(HeadError::Upgrade), "{method}");
+    }
+}
+
 #[test]
 fn statuses_in_any_form() {
     for status in 0..2000 {
-        let good = (100..600).contains(&status) && status != 101;
+        let good = (100..600).contains(&status);
         assert_eq!(response_error(status, &[]).is_none(), good, "{status}");
         let encoded = encode_response(status as u16, std::iter::empty());
         assert_eq!(encoded.is_ok(), good, "{status}");

@@ -13,19 +13,21 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tower_service::Service;
 
-/// Connects to the app, for requests and for probes, and remembers whether the last time it could.
+/// Connects to the app, whatever authority a request names, and remembers whether the last time it
+/// could.
 #[derive(Clone)]
 pub(crate) struct AppConnector {
+    app: Uri,
     tcp: HttpConnector,
     reachable: Arc<AtomicBool>,
 }
 
 impl AppConnector {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(app: Uri, limits: &Limits) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(limits.app_connect_timeout));
-        Self { tcp, reachable: Arc::new(AtomicBool::new(true)) }
+        Self { app, tcp, reachable: Arc::new(AtomicBool::new(true)) }
     }
 
     /// True when the last connection, or attempt at one, succeeded.
@@ -34,15 +36,15 @@ impl AppConnector {
     }
 
     /// Connects and closes at once.
-    pub(crate) async fn probe(&self, app: Uri) {
-        let _ = self.clone().call(app).await;
+    pub(crate) async fn probe(&self) {
+        let _ = self.clone().call(self.app.clone()).await;
     }
 
     /// Probes for ever.
-    pub(crate) async fn run(&self, app: Uri, limits: &Limits) {
+    pub(crate) async fn run(&self, limits: &Limits) {
         loop {
             sleep(limits.app_probe_interval).await;
-            self.probe(app.clone()).await;
+            self.probe().await;
         }
     }
 }
@@ -56,8 +58,8 @@ impl Service<Uri> for AppConnector {
         self.tcp.poll_ready(cx)
     }
 
-    fn call(&mut self, app: Uri) -> Self::Future {
-        let connecting = self.tcp.call(app);
+    fn call(&mut self, _of_the_request: Uri) -> Self::Future {
+        let connecting = self.tcp.call(self.app.clone());
         let reachable = self.reachable.clone();
         Box::pin(async move {
             let connected = connecting.await;

@@ -232,8 +232,7 @@ async fn row_23_a_connection_with_a_broken_request_serves_nobody_else() {
     let counter = connections.clone();
     tokio::spawn(async move {
         while let Ok((io, _)) = listener.accept().await {
-            // A probe brings no bytes.
-            if !matches!(io.peek(&mut [0]).await, Ok(1)) {
+            if app::is_probe(&io).await {
                 continue;
             }
             counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

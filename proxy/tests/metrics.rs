@@ -4,7 +4,9 @@
 
 mod common;
 
+use bytes::BytesMut;
 use common::client::{Call, Failure};
+use common::tunnel::Tunnel;
 use common::{EVIDENCE, Fixture, STREAM, app, eventually, outer};
 use http::StatusCode;
 use std::io::{Read, Write};
@@ -70,14 +72,7 @@ async fn the_values_follow_the_requests_and_row_24_their_labels_tell_no_more_tha
     assert_eq!(outer::call(proxy.address, "GET", &path, "").await.status, 403);
     assert_eq!(outer::call(proxy.address, "DELETE", EVIDENCE, "").await.status, 405);
 
-    let mut text = String::new();
-    for _ in 0..500 {
-        text = scrape(&proxy).await;
-        if value(&text, "steve_connections_open") == 0.0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let text = becomes(&proxy, &["steve_connections_open"], 0.0).await;
     for (series, expected) in [
         ("steve_connections_open", 0.0),
         ("steve_streams_open", 0.0),
@@ -124,17 +119,42 @@ async fn open_streams_and_their_budget_show() {
     assert_eq!(value(&text, "steve_streams_open"), 1.0);
     assert_eq!(value(&text, "steve_connections_open"), 1.0);
     drop(open);
-    let mut text = String::new();
-    for _ in 0..500 {
-        text = scrape(&proxy).await;
-        if value(&text, "steve_streams_open") == 0.0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let text = becomes(&proxy, &["steve_streams_open"], 0.0).await;
     let ended = value(&text, "steve_streams_ended_total{outcome=\"abandoned\",code=\"\"}");
     assert_eq!(ended, 1.0, "{text}");
     assert!(before - value(&text, used) > 500_000.0, "{text}");
+}
+
+#[tokio::test]
+async fn a_tunnel_is_a_connection_with_a_stream() {
+    let app = app::serve(|_| std::future::pending());
+    let proxy = Fixture::with(app.await, any_port).await;
+    let session = proxy.connect(SUITE).await;
+    let mut tunnel = Tunnel::open(proxy.address, &session).await;
+    let mut sealed = BytesMut::new();
+    tunnel.stream.request.head(&Call::get("/").head(), true, &mut sealed).unwrap();
+    tunnel.frame(sealed.freeze()).await;
+    let series = ["steve_tunnels_open", "steve_connections_open", "steve_streams_open"];
+    becomes(&proxy, &series, 1.0).await;
+    drop(tunnel);
+    becomes(&proxy, &series, 0.0).await;
+    // One that is refused has sent a close frame with the code.
+    let stranger = Fixture::start(app::nowhere().await).await.connect(SUITE).await;
+    let _refused = Tunnel::open(proxy.address, &stranger).await;
+    becomes(&proxy, &["steve_refusals_total{code=\"unrecognized\"}"], 1.0).await;
+}
+
+/// Waits until all of these series have the value.
+async fn becomes(proxy: &Fixture, series: &[&str], expected: f64) -> String {
+    let mut text = String::new();
+    for _ in 0..500 {
+        text = scrape(proxy).await;
+        if series.iter().all(|one| value(&text, one) == expected) {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{series:?} did not become {expected}:\n{text}");
 }
 
 #[tokio::test]

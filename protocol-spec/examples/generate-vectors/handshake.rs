@@ -149,6 +149,7 @@ struct Message<'a> {
 fn exchange(suite: Suite) -> Value {
     let (mut vector, client, server) = handshake(suite);
     let ok: &[(&str, &[u8])] = &[("content-type", b"text/plain")];
+    let ask: &[(&str, &[u8])] = &[("sec-websocket-version", b"13"), ("upgrade", b"websocket")];
     let body: Vec<u8> = (0..70_000u32).map(|i| (i * 31) as u8).collect();
     let request =
         |method, path| encode_request(method, "https", "app.example", path, ok.iter().copied());
@@ -177,6 +178,15 @@ fn exchange(suite: Suite) -> Value {
                 body: b"answer",
                 trailers: Some(&[("grpc-status", b"0")]),
             },
+        ),
+        (
+            Message {
+                head: encode_request("GET", "https", "app.example", "/chat", ask.iter().copied())
+                    .expect("valid"),
+                body: b"\x81\x85from the client",
+                trailers: None,
+            },
+            Message { head: response(101), body: b"\x81\x05from the app", trailers: None },
         ),
     ]
     .map(|(request, response)| stream(&client, &server, &request, &response));

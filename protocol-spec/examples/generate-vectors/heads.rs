@@ -11,7 +11,7 @@ type Lines<'a> = &'a [(&'a str, &'a [u8])];
 pub(crate) fn heads() -> Vec<Value> {
     let many: Vec<(&str, &[u8])> = vec![("x-repeated", b"1"); 256];
     let long = vec![b'v'; 20_000];
-    let requests: [(_, _, _, _, Lines<'_>); 7] = [
+    let requests: [(_, _, _, _, Lines<'_>); 9] = [
         ("GET", "https", "app.example", "/", &[]),
         (
             "POST",
@@ -37,6 +37,8 @@ pub(crate) fn heads() -> Vec<Value> {
         ("GET", "https", "app.example", "/long", &[("x-long", &long)]),
         ("GET", "https", "app.example", "/many", &many),
         ("CONNECT", "https", "app.example", "/reserved", &[]),
+        ("GET", "https", "app.example", "/chat", &[("upgrade", b"websocket")]),
+        ("GET", "https", "app.example", "/exec", &[("upgrade", b"SPDY/3.1")]),
     ];
     let mut vectors = Vec::new();
     for (method, scheme, authority, path, lines) in requests {
@@ -48,6 +50,7 @@ pub(crate) fn heads() -> Vec<Value> {
             200,
             &[("content-type", &b"text/plain"[..]), ("set-cookie", b"a"), ("set-cookie", b"b")][..],
         ),
+        (101, &[("sec-websocket-accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")]),
         (103, &[("link", b"</style.css>; rel=preload")]),
         (204, &[]),
         (304, &[("content-length", b"1234")]),
@@ -178,6 +181,13 @@ fn refused() -> Vec<Value> {
         ("two hosts", with(&[("host", b"a"), ("host", b"a")])),
         ("two lengths", with(&[("content-length", b"1"), ("content-length", b"1")])),
         ("signed length", with(&[("content-length", b"+1")])),
+        ("upgrade to nothing", with(&[("upgrade", b"")])),
+        ("upgrade to one of two protocols", with(&[("upgrade", b"a, b")])),
+        ("two upgrades", with(&[("upgrade", b"websocket"), ("upgrade", b"websocket")])),
+        ("upgrade to h2c", with(&[("upgrade", b"H2C")])),
+        ("upgrade to HTTP", with(&[("upgrade", b"HTTP/2.0")])),
+        ("upgrade with a length", with(&[("upgrade", b"a"), ("content-length", b"0")])),
+        ("upgrade by POST", raw("POST", "https", "a", "/", &[("upgrade", b"websocket")])),
         ("257 lines", with(&too_many)),
         ("65536 bytes of fields", too_large),
     ] {
@@ -186,7 +196,6 @@ fn refused() -> Vec<Value> {
     }
     for (comment, encoded) in [
         ("status 99", vec![0x40, 99, 0]),
-        ("status 101", vec![0x40, 101, 0]),
         ("status 600", vec![0x42, 0x58, 0]),
         ("no field section", vec![0x40, 0xc8]),
     ] {

@@ -17,8 +17,11 @@ impl BodyLength {
     }
 
     /// For the body of a final response. Responses to HEAD, and 204 and 304, have none, whatever
-    /// content-length says.
+    /// content-length says; what follows 101 is no body.
     pub fn of_response(head: &ResponseHead, to_head_request: bool) -> Self {
+        if head.status == 101 {
+            return Self::default();
+        }
         let bodiless = to_head_request || matches!(head.status, 204 | 304);
         Self { expected: if bodiless { Some(0) } else { head.content_length() }, seen: 0 }
     }

@@ -32,7 +32,7 @@ pub enum HeadError {
     /// The scheme is neither http nor https.
     #[error("invalid scheme")]
     Scheme,
-    /// The status is not from 100 to 599, or is 101.
+    /// The status is not from 100 to 599, or is 101 and nobody asked for an upgrade.
     #[error("invalid status")]
     Status,
     /// More than 65536 bytes.
@@ -44,4 +44,7 @@ pub enum HeadError {
     /// A field that has no place in a trailer section.
     #[error("field not allowed in trailers")]
     TrailerField,
+    /// upgrade occurs twice, is not one protocol, or is in a request that cannot ask for one.
+    #[error("invalid upgrade")]
+    Upgrade,
 }

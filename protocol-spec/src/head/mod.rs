@@ -6,6 +6,7 @@ mod error;
 mod fields;
 mod hop_by_hop;
 mod rules;
+mod upgrade;
 
 pub use body_length::BodyLength;
 pub use error::HeadError;
@@ -66,6 +67,7 @@ impl RequestHead {
         }
         let content_length = body_length::declared(&fields)?;
         drop(hosts);
+        upgrade::check(&method, &fields, content_length)?;
         Ok(Self { method, scheme, authority, path, fields, content_length })
     }
 
@@ -97,6 +99,12 @@ impl RequestHead {
     /// The length of the body, if declared.
     pub fn content_length(&self) -> Option<u64> {
         self.content_length
+    }
+
+    /// The protocol that the request asks to change to, for example `websocket` (SPEC.md, Section
+    /// 10.6).
+    pub fn upgrade(&self) -> Option<&str> {
+        self.fields.all("upgrade").next().map(text)
     }
 }
 
@@ -135,7 +143,7 @@ impl ResponseHead {
         Ok(Self { status, fields, content_length })
     }
 
-    /// 100 to 599, without 101; below 200 it is informational.
+    /// 100 to 599; below 200 it is informational, except 101.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -219,7 +227,7 @@ pub fn encode_trailers<'a>(
 }
 
 fn check_status(status: u16) -> Result<(), HeadError> {
-    if (100..600).contains(&status) && status != 101 { Ok(()) } else { Err(HeadError::Status) }
+    if (100..600).contains(&status) { Ok(()) } else { Err(HeadError::Status) }
 }
 
 /// Parts of a head are ASCII once they are checked.

@@ -23,6 +23,10 @@ pub trait Role: sealed::Sealed {
     fn decode(content: Bytes) -> Result<Self::Head, HeadError>;
     /// True for a response head that is not the final one.
     fn is_informational(head: &Self::Head) -> bool;
+    /// True for a head after which the stream carries another protocol, if both ends agree.
+    fn upgrades(head: &Self::Head) -> bool;
+    /// Errors unless such a head may come here. `asked` says that the peer asked for it.
+    fn check_upgrade(asked: bool, fin: bool) -> Result<(), HeadError>;
     /// What the head promises about the length of the body.
     fn body_length(head: &Self::Head, to_head_request: bool) -> BodyLength;
 }
@@ -44,6 +48,14 @@ impl Role for Request {
         false
     }
 
+    fn upgrades(head: &RequestHead) -> bool {
+        head.upgrade().is_some()
+    }
+
+    fn check_upgrade(_: bool, fin: bool) -> Result<(), HeadError> {
+        if fin { Err(HeadError::Upgrade) } else { Ok(()) }
+    }
+
     fn body_length(head: &RequestHead, _: bool) -> BodyLength {
         BodyLength::of_request(head)
     }
@@ -57,7 +69,15 @@ impl Role for Response {
     }
 
     fn is_informational(head: &ResponseHead) -> bool {
-        head.status() < 200
+        head.status() < 200 && head.status() != 101
+    }
+
+    fn upgrades(head: &ResponseHead) -> bool {
+        head.status() == 101
+    }
+
+    fn check_upgrade(asked: bool, fin: bool) -> Result<(), HeadError> {
+        if asked && !fin { Ok(()) } else { Err(HeadError::Status) }
     }
 
     fn body_length(head: &ResponseHead, to_head_request: bool) -> BodyLength {

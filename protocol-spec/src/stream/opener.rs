@@ -65,6 +65,9 @@ pub struct MessageOpener<R: Role> {
     phase: Phase,
     body: BodyLength,
     to_head_request: bool,
+    may_upgrade: bool,
+    /// The stream carries another protocol, or the request asks for that.
+    upgraded: bool,
     role: std::marker::PhantomData<fn() -> R>,
 }
 
@@ -75,6 +78,8 @@ impl<R: Role> MessageOpener<R> {
             phase: Phase::Start,
             body: BodyLength::default(),
             to_head_request: false,
+            may_upgrade: false,
+            upgraded: false,
             role: std::marker::PhantomData,
         }
     }
@@ -83,6 +88,11 @@ impl<R: Role> MessageOpener<R> {
     /// say.
     pub fn answers_head_request(&mut self) {
         self.to_head_request = true;
+    }
+
+    /// Says that the message answers a request to upgrade, so that 101 may answer it.
+    pub fn answers_upgrade_request(&mut self) {
+        self.may_upgrade = true;
     }
 
     /// Adds received bytes. Take all events with [`next_event`](Self::next_event) before adding more.
@@ -140,7 +150,7 @@ impl<R: Role> MessageOpener<R> {
                 self.finish_if(fin)?;
                 Ok(Event::Data { data: content, fin })
             }
-            (FrameType::Trailers, Phase::Body) if fin => {
+            (FrameType::Trailers, Phase::Body) if fin && !self.upgraded => {
                 let trailers = Trailers::decode(content)?;
                 self.finish_if(true)?;
                 Ok(Event::Trailers(trailers))
@@ -163,6 +173,10 @@ impl<R: Role> MessageOpener<R> {
         let head = R::decode(content)?;
         if R::is_informational(&head) {
             return if fin { Err(StreamError::OutOfOrder) } else { Ok(Event::Informational(head)) };
+        }
+        self.upgraded = R::upgrades(&head);
+        if self.upgraded {
+            R::check_upgrade(self.may_upgrade, fin)?;
         }
         self.body = R::body_length(&head, self.to_head_request);
         self.phase = Phase::Body;

@@ -140,6 +140,56 @@ fn row_06_reset_is_never_a_clean_end() {
 }
 
 #[test]
+fn an_upgraded_stream_carries_bytes_both_ways_until_fin() {
+    let mut wire = BytesMut::new();
+    let mut request_sealer = sealer::<Request>();
+    request_sealer.head(&request("GET", &[("upgrade", "websocket")]), false, &mut wire).unwrap();
+    request_sealer.data(b"up", true, &mut wire).unwrap();
+    let events = drain(&mut opener::<Request>(), wire).unwrap();
+    assert!(matches!(&events[0], Event::Head { head, .. } if head.upgrade() == Some("websocket")));
+    assert!(matches!(&events[1], Event::Data { fin: true, .. }));
+
+    let mut wire = BytesMut::new();
+    let mut response_sealer = sealer::<Response>();
+    response_sealer.informational(&response(103, &[]), &mut wire).unwrap();
+    response_sealer.head(&response(101, &[("x", "y")]), false, &mut wire).unwrap();
+    response_sealer.data(b"down", true, &mut wire).unwrap();
+    let mut opener = opener::<Response>();
+    opener.answers_upgrade_request();
+    let events = drain(&mut opener, wire).unwrap();
+    assert!(matches!(&events[1], Event::Head { head, fin: false } if head.status() == 101));
+    assert!(opener.is_complete());
+}
+
+#[test]
+fn row_21_no_upgrade_without_asking_and_none_in_a_complete_message() {
+    let seal = |head: &[u8], fin| {
+        let mut wire = BytesMut::new();
+        sealer::<Response>().head(head, fin, &mut wire).unwrap();
+        wire
+    };
+    let switching = response(101, &[]);
+    let unasked = drain(&mut opener::<Response>(), seal(&switching, false));
+    assert_eq!(unasked, Err(StreamError::Head(HeadError::Status)));
+    let mut asked = opener::<Response>();
+    asked.answers_upgrade_request();
+    let complete = drain(&mut asked, seal(&switching, true));
+    assert_eq!(complete, Err(StreamError::Head(HeadError::Status)));
+    let complete = seal(&request("GET", &[("upgrade", "websocket")]), true);
+    let complete = drain(&mut opener::<Request>(), complete);
+    assert_eq!(complete, Err(StreamError::Head(HeadError::Upgrade)));
+}
+
+#[test]
+fn an_upgraded_stream_has_no_trailers() {
+    let mut wire = BytesMut::new();
+    let mut sealer = sealer::<Request>();
+    sealer.head(&request("GET", &[("upgrade", "websocket")]), false, &mut wire).unwrap();
+    sealer.trailers(&fields(&[]), &mut wire).unwrap();
+    assert_eq!(drain(&mut opener::<Request>(), wire), Err(StreamError::OutOfOrder));
+}
+
+#[test]
 fn frames_out_of_order_end_the_message() {
     use crate::frame::FrameType::{Data, Head, Reset, Trailers};
     let head = request("POST", &[]);

@@ -5,8 +5,8 @@
 //! rest: neither silent requests nor idle connections can take the memory of streams (row 19).
 
 use super::{
-    ACCEPT_PAUSE, COALESCE, CONNECTION_BUFFER, HTTP2_CONNECTION_WINDOW, HTTP2_HEADER_LIST,
-    HTTP2_SEND_BUFFER, Limit, Limits,
+    ACCEPT_PAUSE, COALESCE, CONNECTION_BUFFER, HTTP2_HEADER_LIST, HTTP2_SEND_BUFFER,
+    HTTP2_STREAM_WINDOW, Limit, Limits,
 };
 use std::sync::Arc;
 use steve_protocol::frame::MAX_CONTENT_LEN;
@@ -15,16 +15,17 @@ use tokio::time::sleep;
 
 /// A request whose first frame has not yet authenticated: that frame, and the outer head.
 const OPENING_BYTES: usize = MAX_CONTENT_LEN + HTTP2_HEADER_LIST as usize;
-/// An accepted stream: one frame of the request that comes in and one on its way to the app, both
-/// buffers of a connection to the app, sealed bytes with the piece that filled them, and what waits
-/// for the window of the client.
-const STREAM_BYTES: usize = 2 * MAX_CONTENT_LEN
+/// An accepted stream: what the client sent and nobody has read, one frame of the request that comes
+/// in and one on its way to the app, both buffers of a connection to the app (an HTTP/2 window is no
+/// more), sealed bytes with the piece that filled them, and what waits for the window of the client.
+const STREAM_BYTES: usize = HTTP2_STREAM_WINDOW as usize
+    + 2 * MAX_CONTENT_LEN
     + 2 * CONNECTION_BUFFER
     + (COALESCE + CONNECTION_BUFFER)
     + HTTP2_SEND_BUFFER;
-/// An outer connection: what it received and nobody has read, and what waits to be written. HTTP/1.1
-/// takes no more with two buffers for reading. Unread evidence comes on top.
-const CONNECTION_BYTES: usize = HTTP2_CONNECTION_WINDOW as usize + CONNECTION_BUFFER;
+/// An outer connection: a buffer that is read into, one that was passed on, and one of what is to be
+/// written; a tunnel has smaller ones. Unread evidence comes on top.
+const CONNECTION_BYTES: usize = 3 * CONNECTION_BUFFER;
 /// Evidence that is one client's own.
 const EVIDENCE_BYTES: usize = 6 * 1024;
 

@@ -86,7 +86,7 @@ impl Metrics {
 
     /// Counts a refusal outside the channel, by the code that its client sees.
     pub(crate) fn refused(&self, refusal: Refusal) {
-        self.refusals.get_or_create(&[("code", refusal.code())]).inc();
+        self.refusals.get_or_create(&[("code", refusal.code().1)]).inc();
     }
 
     /// Counts a call of the attester.

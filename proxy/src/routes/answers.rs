@@ -4,7 +4,10 @@ use crate::body::OuterBody;
 use crate::evidence::Encoded;
 use crate::limits::RETRY_AFTER;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER as RETRY_AFTER_FIELD};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER as RETRY_AFTER_FIELD,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderValue, Response, StatusCode};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -22,42 +25,34 @@ pub(crate) enum Refusal {
     Timeout,
     /// Whatever depends on a secret: unknown key, session or stream, or it does not open (row 24).
     Unrecognized,
-    NotImplemented,
+    /// A tunnel for a web page of another origin.
+    OriginNotAllowed,
+    /// A request for the tunnel that is no WebSocket handshake.
+    UpgradeRequired,
     Unavailable,
 }
 
 impl Refusal {
-    /// The code that the client sees.
-    pub(crate) fn code(self) -> &'static str {
+    /// The status and the error code.
+    pub(crate) fn code(self) -> (StatusCode, &'static str) {
         match self {
-            Self::Malformed => "malformed",
-            Self::E2eRequired => "e2e_required",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed(_) => "method_not_allowed",
-            Self::Timeout => "timeout",
-            Self::Unrecognized => "unrecognized",
-            Self::NotImplemented => "not_implemented",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
-    fn status(self) -> StatusCode {
-        match self {
-            Self::Malformed => StatusCode::BAD_REQUEST,
-            Self::E2eRequired => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Unrecognized => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
+            Self::E2eRequired => (StatusCode::FORBIDDEN, "e2e_required"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::Unrecognized => (StatusCode::UNPROCESSABLE_ENTITY, "unrecognized"),
+            Self::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "upgrade_required"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
 
     /// The whole response.
     pub(crate) fn response(self) -> Response<OuterBody> {
-        let body = format!(r#"{{"error":"{}"}}"#, self.code());
-        let mut response = answer(self.status(), JSON, NO_STORE, OuterBody::Whole(body.into()));
+        let (status, code) = self.code();
+        let body = OuterBody::Whole(format!(r#"{{"error":"{code}"}}"#).into());
+        let mut response = answer(status, JSON, NO_STORE, body);
         match self {
             Self::MethodNotAllowed(allow) => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
@@ -65,6 +60,12 @@ impl Refusal {
             Self::Unavailable => {
                 let seconds = HeaderValue::from_static(RETRY_AFTER);
                 response.headers_mut().insert(RETRY_AFTER_FIELD, seconds);
+            }
+            Self::UpgradeRequired => {
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use crate::limits::{
     MAX_FIELDS,
 };
 use crate::metrics::Counted;
-use crate::routes::route;
+use crate::routes::{Outer, route};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::select;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -99,7 +99,10 @@ async fn exchange(
     mut stop: watch::Receiver<bool>,
     activity: &Arc<Activity>,
 ) -> End {
+    let tunnels_open = proxy.metrics.tunnels_open.clone();
+    let (tunnel, mut tunnels) = mpsc::channel(1);
     let unread = Arc::new(Semaphore::new(proxy.limits.max_unread_evidence));
+    let outer = Outer { unread, tunnel };
     let first_request = sleep(proxy.limits.first_request_timeout);
     // hyper closes idle HTTP/1.1 connections, but keeps HTTP/2 ones that answer its pings.
     let idle_limit = proxy.limits.header_read_timeout;
@@ -110,14 +113,14 @@ async fn exchange(
         let activity = activity.clone();
         move |request| {
             let in_flight = activity.begin();
-            let (proxy, unread) = (proxy.clone(), unread.clone());
+            let (proxy, outer) = (proxy.clone(), outer.clone());
             async move {
-                let response = route(proxy, unread, request).await;
+                let response = route(proxy, outer, request).await;
                 Ok::<_, Infallible>(response.map(|body| Tracked::new(body, in_flight)))
             }
         }
     });
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut first_request = pin!(first_request);
     let mut idle = pin!(sleep(idle_limit));
     let mut stalled = pin!(sleep(stall_limit));
@@ -125,7 +128,7 @@ async fn exchange(
     loop {
         select! {
             // How a connection ends is the business of the peers.
-            _ = connection.as_mut() => return End::Closed,
+            _ = connection.as_mut() => break,
             _ = stop.changed(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -164,6 +167,11 @@ async fn exchange(
             }
         }
     }
+    if let Ok(carry) = tunnels.try_recv() {
+        let _open = Counted::new(&tunnels_open);
+        carry.await;
+    }
+    End::Closed
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {

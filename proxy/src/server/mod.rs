@@ -17,7 +17,7 @@ use crate::metrics::{self, Metrics};
 use crate::reachable::AppConnector;
 use crate::sessions::Sessions;
 use crate::stream::Waiting;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, uri};
 use http::uri::PathAndQuery;
 pub(crate) use listener::Listener;
 use listener::{bind_tcp, bind_vsock};
@@ -122,9 +122,7 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
 
     let proxy = Arc::new(build(checked, attester).await?);
     proxy.evidence.renew().await?;
-    let app = proxy.upstream.uri(PathAndQuery::from_static("/"));
-    let app = app.map_err(|error| StartError::System(io::Error::other(error)))?;
-    proxy.app.probe(app.clone()).await;
+    proxy.app.probe().await;
 
     let mut upkeep = JoinSet::new();
     let shared = proxy.clone();
@@ -134,7 +132,7 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
     let shared = proxy.clone();
     upkeep.spawn(async move { shared.sessions.sweep().await });
     let shared = proxy.clone();
-    upkeep.spawn(async move { shared.app.run(app, &shared.limits).await });
+    upkeep.spawn(async move { shared.app.run(&shared.limits).await });
     if let Some(tcp) = metrics_tcp {
         upkeep.spawn(metrics::serve(tcp, proxy.clone()));
     }
@@ -176,7 +174,9 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let evidence =
         EvidenceService::start(attester, keys.clone(), clock, statements, metrics.clone(), &limits)
             .map_err(StartError::System)?;
-    let app = AppConnector::new(&limits);
+    let app = uri(upstream.authority.clone(), PathAndQuery::from_static("/"));
+    let app = app.map_err(|error| StartError::System(io::Error::other(error)))?;
+    let app = AppConnector::new(app, &limits);
     let budget = Budget::new(&limits);
     let parameters = SessionParameters {
         lifetime: limits.session_lifetime,

@@ -2,8 +2,9 @@
 
 use super::answer::AppError;
 use super::inbound::Rest;
+use super::outbound::RequestKind;
 use super::request::AppHead;
-use super::{Inbound, Outbound, response};
+use super::{Inbound, Opened, Outbound, Source, response};
 use crate::body::AppBody;
 use crate::limits::{Limit, MAX_INFORMATIONAL};
 use crate::metrics::Record;
@@ -11,7 +12,6 @@ use crate::server::Proxy;
 use crate::sessions::Session;
 use bytes::Bytes;
 use http::Request;
-use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper_util::client::legacy::ResponseFuture;
 use std::sync::Arc;
@@ -26,15 +26,9 @@ enum NotSent {
     Reset(ResetCode),
 }
 
-/// Sends an accepted stream's request to the app, or answers it inside the channel. `received` sealed
-/// bytes were read of it so far.
-pub(super) fn dispatch(
-    proxy: &Proxy,
-    stream: ServerStream,
-    session: &Arc<Session>,
-    body: Incoming,
-    received: usize,
-) -> Box<Outbound> {
+/// Sends an accepted stream's request to the app, or answers it inside the channel.
+pub(super) fn dispatch(proxy: &Proxy, opened: Opened, source: Source) -> Box<Outbound> {
+    let Opened { stream, session, received } = opened;
     session.touch();
     let permit = session.open_stream();
     let budget = proxy.budget.stream();
@@ -43,23 +37,29 @@ pub(super) fn dispatch(
     }
     let record = Record::begin(&proxy.metrics);
     record.received(received);
-    let ServerStream { first, request: opener, response: sealer, session: protocol } = stream;
-    let to_head_request = matches!(&first, Ok(Event::Head { head, .. }) if head.method() == "HEAD");
+    let ServerStream { first, request: opener, response: sealer, session: protocol } = *stream;
+    let kind = match &first {
+        Ok(Event::Head { head, .. }) => RequestKind {
+            is_head: head.method() == "HEAD",
+            upgrade: head.upgrade().map(str::to_owned),
+        },
+        _ => RequestKind::default(),
+    };
     let has_room = budget.is_some() && permit.is_within_limit();
     let decision = admit(proxy, has_room)
-        .and_then(|()| decide(&first, &protocol.binding()))
-        .and_then(|decided| confirm(proxy, session).map(|()| decided));
+        .and_then(|()| decide(proxy, &first, &protocol.binding()))
+        .and_then(|decided| confirm(proxy, &session).map(|()| decided));
 
     let (head, rest) = match decision {
         Ok((head, rest)) => (Ok(head), rest),
         Err(not_sent) => (Err(not_sent), Rest::default()),
     };
-    let complete = rest.complete;
-    let inbound = Arc::new(Inbound::new(body, opener, session.clone(), rest, record.clone()));
+    let complete = rest.complete || kind.upgrade.is_some();
+    let inbound = Arc::new(Inbound::new(source, opener, session, rest, record.clone()));
     let sent = head.and_then(|head| send(proxy, head, complete, &inbound));
     let limits = &proxy.limits;
     let mut outbound =
-        Box::new(Outbound::new(sealer, inbound, to_head_request, limits, permit, budget, record));
+        Box::new(Outbound::new(sealer, inbound, &kind, limits, permit, budget, record));
     // Sealing fails only when the session's keys are used up. The response then ends without FIN.
     let _ = match sent {
         Ok((response, interim)) => {
@@ -87,11 +87,14 @@ fn confirm(proxy: &Proxy, session: &Arc<Session>) -> Result<(), NotSent> {
 }
 
 fn decide(
+    proxy: &Proxy,
     first: &Result<Event<RequestHead>, StreamError>,
     binding: &[u8; 32],
 ) -> Result<(AppHead, Rest), NotSent> {
     match first {
-        Ok(Event::Head { head, fin }) => AppHead::new(head, *fin, binding).map_err(NotSent::Answer),
+        Ok(Event::Head { head, fin }) => {
+            AppHead::new(head, *fin, binding, proxy.upstream.protocol()).map_err(NotSent::Answer)
+        }
         Ok(Event::Reset(_)) => Err(NotSent::Reset(ResetCode::CANCELLED)),
         Err(StreamError::Head(error)) => Err(NotSent::Answer((*error).into())),
         Ok(_) | Err(_) => Err(NotSent::Reset(ResetCode::PROTOCOL_ERROR)),
@@ -107,8 +110,10 @@ fn send(
     let body = if complete { AppBody::Empty } else { AppBody::Stream(inbound.clone()) };
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
-    *request.uri_mut() =
-        proxy.upstream.uri(head.path).map_err(|_| NotSent::Answer(AppError::MalformedRequest))?;
+    *request.uri_mut() = proxy
+        .upstream
+        .uri(head.authority, head.path)
+        .map_err(|_| NotSent::Answer(AppError::MalformedRequest))?;
     *request.headers_mut() = head.headers;
 
     let (sender, interim) = mpsc::channel(MAX_INFORMATIONAL);

@@ -112,6 +112,11 @@ impl RawApp {
     }
 }
 
+/// True for a connection that ends without a byte, as the proxy's probes do.
+pub async fn is_probe(io: &TcpStream) -> bool {
+    !matches!(io.peek(&mut [0]).await, Ok(1))
+}
+
 /// An address where nothing listens.
 pub async fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()

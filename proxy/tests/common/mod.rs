@@ -7,6 +7,7 @@ pub mod client;
 pub mod outer;
 #[cfg(feature = "demo")]
 pub mod program;
+pub mod tunnel;
 
 use client::Inner;
 use rand::SeedableRng;
