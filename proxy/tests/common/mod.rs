@@ -33,6 +33,7 @@ pub struct Fixture {
     pub address: SocketAddr,
     pub running: Running,
     anchor: TrustAnchor,
+    root_pem: String,
     profile: PcrProfile,
 }
 
@@ -52,6 +53,7 @@ impl Fixture {
     ) -> Self {
         let attester = DevAttester::new().unwrap();
         let anchor = attester.trust_anchor();
+        let root_pem = attester.root_pem();
         let profile = PcrProfile::of(attester.pcrs()).unwrap();
         let mut config = Config {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
@@ -62,7 +64,17 @@ impl Fixture {
         config.limits.app_probe_interval = Duration::from_secs(3600);
         change(&mut config);
         let running = start(config, wrap(attester)).await.unwrap();
-        Self { address: running.local_addr().unwrap(), running, anchor, profile }
+        Self { address: running.local_addr().unwrap(), running, anchor, root_pem, profile }
+    }
+
+    /// A client of the SDK for this proxy.
+    #[cfg(feature = "demo")]
+    pub fn sdk(&self) -> steve_sdk::Client {
+        steve_sdk::Client::builder(format!("http://{}", self.address))
+            .policy(Policy::pinned([self.profile.clone()]).unwrap())
+            .dangerous_attestation_root(self.root_pem.clone())
+            .build()
+            .unwrap()
     }
 
     fn appraiser(&self) -> Appraiser {
