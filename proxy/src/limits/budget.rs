@@ -5,16 +5,17 @@
 //! rest: neither silent requests nor idle connections can take the memory of streams (row 19).
 
 use super::{
-    ACCEPT_PAUSE, COALESCE, CONNECTION_BUFFER, HTTP2_HEADER_LIST, HTTP2_SEND_BUFFER,
-    HTTP2_STREAM_WINDOW, Limit, Limits,
+    ACCEPT_PAUSE, COALESCE, CONNECTION_BUFFER, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limit,
+    Limits,
 };
 use std::sync::Arc;
 use steve_protocol::frame::MAX_CONTENT_LEN;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-/// A request whose first frame has not yet authenticated: that frame, and the outer head.
-const OPENING_BYTES: usize = MAX_CONTENT_LEN + HTTP2_HEADER_LIST as usize;
+/// A request whose first frame has not yet authenticated: that frame, and the piece that was read
+/// last. The outer head is gone by then.
+const OPENING_BYTES: usize = MAX_CONTENT_LEN + 32 * 1024;
 /// An accepted stream: what the client sent and nobody has read, one frame of the request that comes
 /// in and one on its way to the app, both buffers of a connection to the app (an HTTP/2 window is no
 /// more), sealed bytes with the piece that filled them, and what waits for the window of the client.

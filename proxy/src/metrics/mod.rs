@@ -58,8 +58,12 @@ impl Metrics {
         Self {
             connections_open: all.add("connections_open", "Outer connections", Gauge::default()),
             tunnels_open: all.add("tunnels_open", "Tunnels", Gauge::default()),
-            streams_open: all.add("streams_open", "Streams that were accepted", Gauge::default()),
-            streams: all.add("streams", "Streams that were accepted", Counter::default()),
+            streams_open: all.add("streams_open", "Streams under way", Gauge::default()),
+            streams: all.add(
+                "streams",
+                "Streams with an authentic first frame",
+                Counter::default(),
+            ),
             streams_ended: all.add("streams_ended", "How streams ended", Family::default()),
             sealed_received: all.bytes("sealed_received", "Sealed bytes from clients"),
             sealed_sent: all.bytes("sealed_sent", "Sealed bytes to clients"),

@@ -81,8 +81,14 @@ async fn answer(
         _ => (false, false),
     };
     let refusal = match resource {
-        "v3/stream" if post => return stream::serve(proxy, body).await,
-        "v3/evidence" if post => return evidence(proxy, outer, body).await,
+        "v3/stream" if post => {
+            forget(parts);
+            return stream::serve(proxy, body).await;
+        }
+        "v3/evidence" if post => {
+            forget(parts);
+            return evidence(proxy, outer, body).await;
+        }
         "v3/evidence" if get => return unchallenged(proxy),
         "health" if get => return Ok(health(proxy)),
         "v3/tunnel" if get => return tunnel(proxy, outer, parts),
@@ -108,15 +114,22 @@ fn tunnel(
     Ok(response)
 }
 
+/// Frees a head before its body is waited for: a connection may have hundreds of them (row 18).
+fn forget(parts: &mut Parts) {
+    *parts = Request::new(()).into_parts().0;
+}
+
 /// Refuses a request without looking at its body.
 async fn refuse<T>(
     proxy: &Proxy,
-    parts: &Parts,
+    parts: &mut Parts,
     body: Incoming,
     refusal: Refusal,
 ) -> Result<T, Refusal> {
     // Reading would invite a client that asks first.
-    if !body.is_end_stream() && !parts.headers.contains_key(EXPECT) {
+    let invites = parts.headers.contains_key(EXPECT);
+    forget(parts);
+    if !body.is_end_stream() && !invites {
         discard(&mut body.into(), &proxy.limits).await;
     }
     Err(refusal)

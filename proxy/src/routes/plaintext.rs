@@ -14,11 +14,11 @@ use steve_protocol::head::{HopByHop, is_reserved};
 use tokio::time::timeout;
 
 /// Forwards the request if that is allowed, and refuses it otherwise.
-pub(super) async fn serve(proxy: &Proxy, parts: Parts, body: Incoming) -> Response<OuterBody> {
+pub(super) async fn serve(proxy: &Proxy, mut parts: Parts, body: Incoming) -> Response<OuterBody> {
     let answer = if is_allowed(proxy, &parts, &body) {
         forward(proxy, parts, body).await
     } else {
-        refuse(proxy, &parts, body, Refusal::E2eRequired).await
+        refuse(proxy, &mut parts, body, Refusal::E2eRequired).await
     };
     answer.unwrap_or_else(|refusal| {
         proxy.metrics.refused(refusal);

@@ -2,8 +2,7 @@
 
 use super::answer::AppError;
 use super::inbound::Rest;
-use super::outbound::RequestKind;
-use super::request::AppHead;
+use super::request::{AppHead, RequestKind};
 use super::{Inbound, Opened, Outbound, Source, response};
 use crate::body::AppBody;
 use crate::limits::{Limit, MAX_INFORMATIONAL};

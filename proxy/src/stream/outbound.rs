@@ -2,6 +2,7 @@
 
 use super::answer::AppError;
 use super::inbound::Inbound;
+use super::request::RequestKind;
 use super::response;
 use super::upgraded::UpgradedApp;
 use crate::body::BrokenOff;
@@ -49,15 +50,6 @@ pub(crate) struct Outbound {
     /// None for a stream that was refused for want of it.
     budget: Option<StreamBudget>,
     record: Arc<Record>,
-}
-
-/// What a response has to know about its request.
-#[derive(Default)]
-pub(super) struct RequestKind {
-    /// The method is HEAD.
-    pub(super) is_head: bool,
-    /// The protocol that it asks to change to.
-    pub(super) upgrade: Option<String>,
 }
 
 /// What is awaited.

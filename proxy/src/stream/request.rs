@@ -17,6 +17,15 @@ use steve_protocol::head::{Fields, HopByHop, RequestHead, Trailers, is_reserved}
 const SESSION: HeaderName = HeaderName::from_static("steve-session");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
+/// What a response has to know about its request.
+#[derive(Default)]
+pub(super) struct RequestKind {
+    /// The method is HEAD.
+    pub(super) is_head: bool,
+    /// The protocol that it asks to change to.
+    pub(super) upgrade: Option<String>,
+}
+
 /// What the app is to get.
 pub(super) struct AppHead {
     pub(super) method: Method,
