@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import unittest
 from dataclasses import replace
@@ -192,8 +193,8 @@ class Streams(unittest.TestCase):
         self.request = heads.RequestHead(b"POST", b"https", b"a.example", b"/x?y", [(b"content-length", b"5")])
         self.response = heads.ResponseHead(200, [(b"a", b"b")])
 
-    def receive(self, data: bytes, is_request: bool = True, bodiless: bool = False) -> Receiver:
-        receiver = Receiver(self.traffic, 7, is_request, bodiless)
+    def receive(self, data: bytes, is_request: bool = True, bodiless: bool = False, may_upgrade: bool = False) -> Receiver:
+        receiver = Receiver(self.traffic, 7, is_request, bodiless, may_upgrade)
         for i in range(len(data)):
             receiver.feed(data[i : i + 1])
         receiver.end()
@@ -239,6 +240,47 @@ class Streams(unittest.TestCase):
         with self.assertRaises(ResetError) as caught:
             self.receive(self.seal((1, head), (4, b"\x02\x01")))
         self.assertEqual(caught.exception.code, 0x0201)
+
+    def test_upgraded_streams(self) -> None:
+        asking = heads.RequestHead(b"GET", b"https", b"a.example", b"/", [(b"upgrade", b"echo/1")]).encode()
+        upgraded, refused = heads.ResponseHead(101).encode(), self.response.encode()
+        interim, empty = heads.ResponseHead(103).encode(), heads.encode_fields([])
+        for is_request, may_upgrade, frames, good in (
+            (True, False, [(1, asking), (2, b"raw"), (0x82, b"")], True),
+            (True, False, [(1, asking), (0x82, b"")], True),
+            (True, False, [(0x81, asking)], False),
+            (True, False, [(1, asking), (0x83, empty)], False),
+            (True, False, [(1, asking), (2, b"raw")], False),
+            (False, True, [(1, interim), (1, upgraded), (2, b"raw"), (0x82, b"")], True),
+            (False, True, [(1, refused), (2, b"body"), (0x83, empty)], True),
+            (False, False, [(1, upgraded), (0x82, b"")], False),
+            (False, True, [(0x81, upgraded)], False),
+            (False, True, [(1, upgraded), (0x83, empty)], False),
+            (False, True, [(1, upgraded), (1, refused), (0x82, b"")], False),
+            (False, True, [(1, upgraded), (1, interim), (0x82, b"")], False),
+            (False, True, [(1, upgraded), (2, b"raw")], False),
+        ):
+            with contextlib.nullcontext() if good else self.assertRaises(StreamError, msg=repr(frames)):
+                self.receive(self.seal(*frames), is_request, may_upgrade=may_upgrade)
+
+    def test_upgrade_fields(self) -> None:
+        def decode(*values: bytes, method: bytes = b"GET", more: heads.Fields | None = None) -> None:
+            fields = [(b"upgrade", value) for value in values] + (more or [])
+            heads.decode_request(replace(self.request, method=method, fields=fields).encode())
+
+        for value in (b"websocket", b"WebSocket", b"SPDY/3.1", b"h2", b"httpx", b"a/http", b"!#$%&'*+-.^_`|~/1"):
+            decode(value)
+        for values in ((b"",), (b"a b",), (b"a/",), (b"/1",), (b"a/1/2",), (b"a,b",), (b"a;q",), (b"a", b"a"), (b"a", b"")):
+            with self.assertRaises(heads.HeadError, msg=repr(values)):
+                decode(*values)
+        for value in (b"h2c", b"H2C", b"http", b"HTTP/2.0", b"TLS/1.0", b"tls", b"h2c/1"):
+            with self.assertRaises(heads.HeadError, msg=repr(value)):
+                decode(value)
+        for method in (b"POST", b"HEAD", b"get", b"CONNECT"):
+            with self.assertRaises(heads.HeadError, msg=repr(method)):
+                decode(b"a", method=method)
+        with self.assertRaises(heads.HeadError):
+            decode(b"a", more=[(b"content-length", b"0")])
 
     def test_reset_codes(self) -> None:
         interim = heads.ResponseHead(103).encode()
@@ -337,7 +379,7 @@ class Streams(unittest.TestCase):
         ):
             with self.assertRaises(heads.HeadError, msg=repr(change)):
                 heads.decode_request(replace(good, **change).encode())
-        for status in (99, 101, 600):
+        for status in (99, 600):
             with self.assertRaises(heads.HeadError):
                 heads.decode_response(heads.ResponseHead(status).encode())
         with self.assertRaises(heads.HeadError):
