@@ -43,7 +43,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PORT", env = "STEVE_VSOCK_PORT")]
     vsock_port: Option<u32>,
 
-    /// The app, inside the enclave.
+    /// The app, inside the enclave: http://, or h2c:// if it speaks HTTP/2, as gRPC servers do.
     #[arg(
         long,
         value_name = "URL",

@@ -2,8 +2,8 @@
 
 use crate::error::ConfigError;
 use crate::limits::{Limits, MAX_MANIFEST_LEN};
+use crate::upstream::{AppAddress, AppProtocol};
 use http::Uri;
-use http::uri::{Authority, Scheme};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,7 +19,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Vsock port to listen on, with any context id.
     pub vsock_port: Option<u32>,
-    /// Where the app is: `http://host[:port]`.
+    /// Where the app is: `http://host[:port]` for HTTP/1.1, `h2c://host[:port]` for HTTP/2 with prior
+    /// knowledge, as gRPC servers speak it.
     pub upstream: String,
     /// Suites offered, in any order.
     pub suites: Vec<Suite>,
@@ -53,7 +54,7 @@ impl Default for Config {
 
 /// A [`Config`] that has been checked.
 pub(crate) struct Checked {
-    pub(crate) upstream: Authority,
+    pub(crate) upstream: AppAddress,
     pub(crate) suites: Vec<Suite>,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
@@ -121,15 +122,19 @@ pub fn parse_suites(list: &[String]) -> Result<Vec<Suite>, ConfigError> {
     Ok(suites)
 }
 
-fn parse_upstream(url: &str) -> Result<Authority, ConfigError> {
+fn parse_upstream(url: &str) -> Result<AppAddress, ConfigError> {
     let unusable = || ConfigError::Upstream(url.into());
     let uri: Uri = url.parse().map_err(|_| unusable())?;
-    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
-        return Err(ConfigError::UpstreamScheme(url.into()));
-    }
-    let plain = uri.scheme().is_some() && uri.path() == "/" && uri.query().is_none();
+    let protocol = match uri.scheme_str() {
+        Some("http") => AppProtocol::Http1,
+        Some("h2c") => AppProtocol::Http2,
+        Some(_) => return Err(ConfigError::UpstreamScheme(url.into())),
+        None => return Err(unusable()),
+    };
+    let is_plain = matches!(uri.path(), "" | "/") && uri.query().is_none();
     let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
-    authority.filter(|_| plain).cloned().ok_or_else(unusable)
+    let authority = authority.filter(|_| is_plain).cloned().ok_or_else(unusable)?;
+    Ok(AppAddress { protocol, authority })
 }
 
 fn check_origin(origin: &str) -> Result<(), ConfigError> {
@@ -181,7 +186,7 @@ impl Checked {
             protocol: steve_protocol::key_config::VERSION,
             attester,
             suites: self.suites.iter().map(|suite| suite.name()).collect(),
-            upstream: format!("http://{}", self.upstream),
+            upstream: self.upstream.to_string(),
             allow_plaintext_fallback: self.config.allow_plaintext_fallback,
             public_paths: &self.public_paths,
             cors_origins: &self.cors_origins,
@@ -233,7 +238,9 @@ mod tests {
             change(&mut config);
             config.check().err().map(|error| error.to_string()).unwrap_or_default()
         };
-        assert!(error(|c| c.upstream = "https://app".into()).contains("not http://"));
+        assert!(
+            error(|c| c.upstream = "https://app".into()).contains("neither http:// nor h2c://")
+        );
         assert!(error(|c| c.upstream = "127.0.0.1:8083".into()).contains("must look like"));
         assert!(error(|c| c.upstream = "http://a/b".into()).contains("must look like"));
         assert!(error(|c| c.cors_origins = vec!["*".into()]).contains("is refused"));

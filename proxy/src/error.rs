@@ -56,10 +56,16 @@ pub enum ConfigError {
     )]
     SuiteUnknown(String),
     /// Not a URL of the form `http://host[:port]`.
-    #[error("upstream `{0}` is not usable: it must look like http://127.0.0.1:8083")]
+    #[error(
+        "upstream `{0}` is not usable: it must look like http://127.0.0.1:8083, or \
+         h2c://127.0.0.1:8083 for an app that speaks HTTP/2, such as a gRPC server"
+    )]
     Upstream(String),
-    /// A scheme other than http.
-    #[error("upstream `{0}` is not http://: the app is reached inside the enclave, without TLS")]
+    /// A scheme other than http and h2c.
+    #[error(
+        "upstream `{0}` is neither http:// nor h2c://: the app is reached inside the enclave, \
+         without TLS"
+    )]
     UpstreamScheme(String),
 }
 

@@ -122,16 +122,23 @@ pub const MAX_MANIFEST_LEN: usize = 65_535;
 pub(crate) const CONNECTION_BUFFER: usize = 128 * 1024;
 /// Field lines of an outer or app head.
 pub(crate) const MAX_FIELDS: usize = 256;
-/// HTTP/2 flow control windows of an outer stream and connection in bytes.
+/// HTTP/2 flow control windows in bytes. That of a connection is so large that the streams' own
+/// windows are what counts: one that is not read holds up no other.
 pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
-pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Longest outer HTTP/2 field section in bytes.
+pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Longest HTTP/2 field section in bytes.
 pub(crate) const HTTP2_HEADER_LIST: u32 = 32 * 1024;
 /// Liveness probes of an outer HTTP/2 connection.
 pub(crate) const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sealed bytes that are gathered, if the app has them ready, before they are handed on.
 pub(crate) const COALESCE: usize = 64 * 1024;
+/// Read buffer of a tunnel, in bytes.
+pub(crate) const TUNNEL_BUFFER: usize = 16 * 1024;
+/// Time without a message of the proxy's after which it sends a ping.
+pub(crate) const TUNNEL_PING: Duration = Duration::from_secs(30);
+/// Read buffer of an upgraded connection to the app, in bytes.
+pub(crate) const UPGRADED_BUFFER: usize = 16 * 1024;
 /// Informational responses of the app that wait to be passed on; more are dropped.
 pub(crate) const MAX_INFORMATIONAL: usize = 8;
 /// `Retry-After` of a 503 in seconds.

@@ -1,59 +1,164 @@
-//! The connection pool to the app.
+//! The connections to the app.
 
 use crate::body::AppBody;
-use crate::limits::{CONNECTION_BUFFER, Limits, MAX_FIELDS};
-use http::Uri;
-use http::header::TRANSFER_ENCODING;
+use crate::limits::{
+    CONNECTION_BUFFER, HTTP2_CONNECTION_WINDOW, HTTP2_HEADER_LIST, HTTP2_STREAM_WINDOW, Limits,
+    MAX_FIELDS,
+};
+use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::client::legacy::{Builder, Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::fmt;
+use std::task::{Context, Poll};
+use tower_service::Service;
 
-/// Sends requests to the app over HTTP/1.1. hyper closes a connection after any error and after any
-/// message that was not read or written to its end; only whole exchanges are followed by another
-/// (row 23). A request is sent a second time only if no byte of it was written.
+/// What the app speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AppProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+}
+
+/// Where the app is, as the configuration says it.
+#[derive(Clone, Debug)]
+pub(crate) struct AppAddress {
+    pub(crate) protocol: AppProtocol,
+    pub(crate) authority: Authority,
+}
+
+impl fmt::Display for AppAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.protocol {
+            AppProtocol::Http1 => "http",
+            AppProtocol::Http2 => "h2c",
+        };
+        write!(f, "{scheme}://{}", self.authority)
+    }
+}
+
+/// Sends requests to the app.
 ///
-/// Once an app has answered in HTTP/1.0, hyper speaks HTTP/1.0 on that connection, where a chunked
-/// body would be sent as an empty one that looks complete (row 6). So requests whose length is not
-/// declared go over a connection of their own: on a fresh one hyper always speaks HTTP/1.1.
+/// HTTP/1.1: hyper closes a connection after any error and after any message that was not read or
+/// written to its end; only whole exchanges are followed by another (row 23). A request is sent a
+/// second time only if no byte of it was written. Once an app has answered in HTTP/1.0, hyper speaks
+/// HTTP/1.0 on that connection, where a chunked body would be sent as an empty one that looks
+/// complete (row 6). So requests whose length is not declared go over a connection of their own: on a
+/// fresh one hyper always speaks HTTP/1.1. So do requests to change the protocol.
+///
+/// HTTP/2: all requests to one authority share a connection. Its streams are independent.
 pub(crate) struct Upstream {
-    pooled: Client<HttpConnector, AppBody>,
-    fresh: Client<HttpConnector, AppBody>,
-    authority: Authority,
+    clients: Clients,
+    address: AppAddress,
+}
+
+enum Clients {
+    Http1 { pooled: Client<HttpConnector, AppBody>, fresh: Box<Client<HttpConnector, AppBody>> },
+    Http2(Client<ToApp, AppBody>),
 }
 
 impl Upstream {
-    pub(crate) fn new(authority: Authority, limits: &Limits) -> Self {
+    pub(crate) fn new(address: AppAddress, limits: &Limits) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(limits.app_connect_timeout));
-        let client = |max_idle| {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(limits.app_idle_timeout)
-                .pool_max_idle_per_host(max_idle)
-                .http1_max_headers(MAX_FIELDS)
-                .http1_max_buf_size(CONNECTION_BUFFER)
-                .retry_canceled_requests(true)
-                .set_host(false)
-                .build(connector.clone())
+        let clients = match address.protocol {
+            AppProtocol::Http1 => Clients::Http1 {
+                pooled: http1(limits, limits.app_max_idle).build(connector.clone()),
+                fresh: Box::new(http1(limits, 0).build(connector)),
+            },
+            AppProtocol::Http2 => {
+                let app = uri(address.authority.clone(), PathAndQuery::from_static("/"));
+                Clients::Http2(
+                    http2(limits).build(ToApp { connector, app: app.unwrap_or_default() }),
+                )
+            }
         };
-        Self { pooled: client(limits.app_max_idle), fresh: client(0), authority }
+        Self { clients, address }
     }
 
-    /// Where `path` is, for the pool. On the wire it is in origin form.
-    pub(crate) fn uri(&self, path: PathAndQuery) -> Result<Uri, http::Error> {
-        Uri::builder()
-            .scheme(Scheme::HTTP)
-            .authority(self.authority.clone())
-            .path_and_query(path)
-            .build()
+    /// What the app speaks.
+    pub(crate) fn protocol(&self) -> AppProtocol {
+        self.address.protocol
+    }
+
+    /// The URI to give hyper for a request to `path` of `authority`, which in HTTP/1.1 is the `host`
+    /// field's.
+    pub(crate) fn uri(&self, authority: Authority, path: PathAndQuery) -> Result<Uri, http::Error> {
+        match self.address.protocol {
+            AppProtocol::Http1 => uri(self.address.authority.clone(), path),
+            AppProtocol::Http2 => uri(authority, path),
+        }
     }
 
     /// Starts an exchange. Dropping the future cancels it.
     pub(crate) fn send(&self, request: http::Request<AppBody>) -> ResponseFuture {
-        let chunked = request.headers().contains_key(TRANSFER_ENCODING);
-        let client = if chunked { &self.fresh } else { &self.pooled };
-        client.request(request)
+        match &self.clients {
+            Clients::Http1 { fresh, .. } if needs_own_connection(request.headers()) => {
+                fresh.request(request)
+            }
+            Clients::Http1 { pooled, .. } => pooled.request(request),
+            Clients::Http2(client) => client.request(request),
+        }
+    }
+}
+
+fn needs_own_connection(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) || headers.contains_key(UPGRADE)
+}
+
+fn uri(authority: Authority, path: PathAndQuery) -> Result<Uri, http::Error> {
+    Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build()
+}
+
+fn http1(limits: &Limits, max_idle: usize) -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(limits.app_idle_timeout)
+        .pool_max_idle_per_host(max_idle)
+        .http1_max_headers(MAX_FIELDS)
+        .http1_max_buf_size(CONNECTION_BUFFER)
+        .retry_canceled_requests(true)
+        .set_host(false);
+    builder
+}
+
+fn http2(limits: &Limits) -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(limits.app_idle_timeout)
+        .http2_only(true)
+        .http2_initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .http2_max_header_list_size(HTTP2_HEADER_LIST)
+        .retry_canceled_requests(true);
+    builder
+}
+
+/// Connects to the app, whatever authority a request names.
+#[derive(Clone)]
+struct ToApp {
+    connector: HttpConnector,
+    app: Uri,
+}
+
+impl Service<Uri> for ToApp {
+    type Response = <HttpConnector as Service<Uri>>::Response;
+    type Error = <HttpConnector as Service<Uri>>::Error;
+    type Future = <HttpConnector as Service<Uri>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, _authority_of_the_request: Uri) -> Self::Future {
+        self.connector.call(self.app.clone())
     }
 }

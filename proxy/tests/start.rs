@@ -43,7 +43,7 @@ fn without_an_nsm_it_says_so() {
 #[test]
 fn settings_that_cannot_be_used_are_named() {
     for (name, value, said) in [
-        ("STEVE_APP_UPSTREAM", "https://app", "upstream `https://app` is not http://"),
+        ("STEVE_APP_UPSTREAM", "https://app", "upstream `https://app` is neither http://"),
         ("STEVE_APP_UPSTREAM", "app:80", "upstream `app:80` is not usable"),
         ("STEVE_CORS_ORIGINS", "https://a.example,*", "CORS origin `*` is refused"),
         ("STEVE_KEY_EXCHANGE", "rot13", "`rot13` is no suite"),

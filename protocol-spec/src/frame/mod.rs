@@ -14,6 +14,8 @@ pub const MAX_CONTENT_LEN: usize = 65_536;
 pub const HEADER_LEN: usize = 4;
 /// What a frame adds to its content: header, type and tag.
 pub const OVERHEAD: usize = HEADER_LEN + 1 + TAG_LEN;
+/// Longest sealed frame, with its header, in bytes.
+pub const MAX_SEALED_LEN: usize = MAX_CONTENT_LEN + OVERHEAD;
 
 const MIN_LENGTH: usize = 1 + TAG_LEN;
 const MAX_LENGTH: usize = MAX_CONTENT_LEN + 1 + TAG_LEN;

@@ -4,7 +4,10 @@ use crate::body::OuterBody;
 use crate::evidence::Encoded;
 use crate::limits::RETRY_AFTER;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER as RETRY_AFTER_FIELD};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER as RETRY_AFTER_FIELD,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderValue, Response, StatusCode};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -22,30 +25,34 @@ pub(crate) enum Refusal {
     Timeout,
     /// Whatever depends on a secret: unknown key, session or stream, or it does not open (row 24).
     Unrecognized,
-    NotImplemented,
+    /// A tunnel for a web page of another origin.
+    OriginNotAllowed,
+    /// A request for the tunnel that is no WebSocket handshake.
+    UpgradeRequired,
     Unavailable,
 }
 
 impl Refusal {
-    fn parts(self) -> (StatusCode, &'static str) {
+    /// The status and the error code.
+    pub(crate) fn code(self) -> (StatusCode, &'static str) {
         match self {
-            Self::Malformed => (StatusCode::BAD_REQUEST, r#"{"error":"malformed"}"#),
-            Self::E2eRequired => (StatusCode::FORBIDDEN, r#"{"error":"e2e_required"}"#),
-            Self::NotFound => (StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#),
-            Self::MethodNotAllowed(_) => {
-                (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method_not_allowed"}"#)
-            }
-            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"timeout"}"#),
-            Self::Unrecognized => (StatusCode::UNPROCESSABLE_ENTITY, r#"{"error":"unrecognized"}"#),
-            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, r#"{"error":"not_implemented"}"#),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"unavailable"}"#),
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
+            Self::E2eRequired => (StatusCode::FORBIDDEN, "e2e_required"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::Unrecognized => (StatusCode::UNPROCESSABLE_ENTITY, "unrecognized"),
+            Self::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "upgrade_required"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }
 
     /// The whole response.
     pub(crate) fn response(self) -> Response<OuterBody> {
-        let (status, body) = self.parts();
-        let mut response = json(status, body);
+        let (status, code) = self.code();
+        let body = OuterBody::Whole(format!(r#"{{"error":"{code}"}}"#).into());
+        let mut response = answer(status, JSON, NO_STORE, body);
         match self {
             Self::MethodNotAllowed(allow) => {
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
@@ -53,6 +60,12 @@ impl Refusal {
             Self::Unavailable => {
                 let seconds = HeaderValue::from_static(RETRY_AFTER);
                 response.headers_mut().insert(RETRY_AFTER_FIELD, seconds);
+            }
+            Self::UpgradeRequired => {
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             _ => {}
         }

@@ -5,8 +5,8 @@ use crate::body::OuterBody;
 use crate::limits::PREFLIGHT_MAX_AGE;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST,
+    ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
@@ -15,6 +15,20 @@ pub(super) fn allowed_origin(headers: &HeaderMap, allowed: &[String]) -> Option<
     let mut origins = headers.get_all(ORIGIN).iter();
     let origin = origins.next().filter(|_| origins.next().is_none())?;
     allowed.iter().any(|one| one.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+}
+
+/// True unless a web page of another origin asks for a tunnel: CORS does not apply to WebSockets.
+pub(super) fn may_open_tunnel(headers: &HeaderMap, allowed: &[String]) -> bool {
+    if !headers.contains_key(ORIGIN) || allowed_origin(headers, allowed).is_some() {
+        return true;
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let (origin, second) = (origins.next(), origins.next());
+    let authority = origin
+        .filter(|_| second.is_none())
+        .and_then(|origin| origin.to_str().ok()?.split_once("://").map(|(_, authority)| authority));
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    matches!((authority, host), (Some(page), Some(own)) if page.eq_ignore_ascii_case(own))
 }
 
 /// True for the question a browser asks before it sends a cross-origin request.

@@ -9,37 +9,46 @@ pub(crate) use answers::Refusal;
 use crate::body::OuterBody;
 use crate::evidence::Encoded;
 use crate::server::Proxy;
-use crate::stream::{self, discard};
+use crate::stream::{self, Source, discard};
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use http::header::EXPECT;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use std::sync::Arc;
 use steve_protocol::evidence::{CHALLENGE_LEN, Challenge};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
 const BASE: &str = "/.well-known/steve/";
 
-/// Answers one outer request. `unread` limits the evidence that its connection has not read.
+/// What a request's outer connection holds for it.
+#[derive(Clone)]
+pub(crate) struct Outer {
+    /// Limits the evidence that the connection has not read.
+    pub(crate) unread: Arc<Semaphore>,
+    /// Takes what the connection is to do after it has become a tunnel.
+    pub(crate) tunnel: mpsc::Sender<BoxFuture<'static, ()>>,
+}
+
+/// Answers one outer request.
 pub(crate) async fn route(
     proxy: Arc<Proxy>,
-    unread: Arc<Semaphore>,
+    outer: Outer,
     request: Request<Incoming>,
 ) -> Response<OuterBody> {
-    let (parts, body) = request.into_parts();
-    match parts.uri.path().strip_prefix(BASE) {
-        Some(resource) => steve(&proxy, unread, &parts, resource, body).await,
+    let (mut parts, body) = request.into_parts();
+    match parts.uri.path().strip_prefix(BASE).map(str::to_owned) {
+        Some(resource) => steve(&proxy, &outer, &mut parts, &resource, body).await,
         None => plaintext::serve(&proxy, parts, body).await,
     }
 }
 
 async fn steve(
-    proxy: &Proxy,
-    unread: Arc<Semaphore>,
-    parts: &Parts,
+    proxy: &Arc<Proxy>,
+    outer: &Outer,
+    parts: &mut Parts,
     resource: &str,
     body: Incoming,
 ) -> Response<OuterBody> {
@@ -47,7 +56,7 @@ async fn steve(
     let mut response = if origin.is_some() && cors::is_preflight(&parts.method, &parts.headers) {
         cors::preflight()
     } else {
-        let answer = answer(proxy, unread, parts, resource, body).await;
+        let answer = answer(proxy, outer, parts, resource, body).await;
         answer.unwrap_or_else(Refusal::response)
     };
     if !proxy.cors_origins.is_empty() {
@@ -57,9 +66,9 @@ async fn steve(
 }
 
 async fn answer(
-    proxy: &Proxy,
-    unread: Arc<Semaphore>,
-    parts: &Parts,
+    proxy: &Arc<Proxy>,
+    outer: &Outer,
+    parts: &mut Parts,
     resource: &str,
     body: Incoming,
 ) -> Result<Response<OuterBody>, Refusal> {
@@ -70,10 +79,10 @@ async fn answer(
     };
     let refusal = match resource {
         "v3/stream" if post => return stream::serve(proxy, body).await,
-        "v3/evidence" if post => return evidence(proxy, unread, body).await,
+        "v3/evidence" if post => return evidence(proxy, outer, body).await,
         "v3/evidence" if get => return unchallenged(proxy),
         "health" if get => return Ok(health(proxy)),
-        "v3/tunnel" if get => Refusal::NotImplemented,
+        "v3/tunnel" if get => return tunnel(proxy, outer, parts),
         "v3/stream" => Refusal::MethodNotAllowed("POST"),
         "v3/evidence" => Refusal::MethodNotAllowed("GET, HEAD, POST"),
         "health" | "v3/tunnel" => Refusal::MethodNotAllowed("GET, HEAD"),
@@ -82,16 +91,30 @@ async fn answer(
     refuse(proxy, parts, body, refusal).await
 }
 
+/// The handshake of a tunnel. Its connection goes on to carry it.
+fn tunnel(
+    proxy: &Arc<Proxy>,
+    outer: &Outer,
+    parts: &mut Parts,
+) -> Result<Response<OuterBody>, Refusal> {
+    if !cors::may_open_tunnel(&parts.headers, &proxy.cors_origins) {
+        return Err(Refusal::OriginNotAllowed);
+    }
+    let (response, carry) = stream::tunnel::accept(proxy.clone(), parts)?;
+    outer.tunnel.try_send(Box::pin(carry)).map_err(|_| Refusal::Unavailable)?;
+    Ok(response)
+}
+
 /// Refuses a request without looking at its body.
 async fn refuse<T>(
     proxy: &Proxy,
     parts: &Parts,
-    mut body: Incoming,
+    body: Incoming,
     refusal: Refusal,
 ) -> Result<T, Refusal> {
     // Reading would invite a client that asks first.
     if !body.is_end_stream() && !parts.headers.contains_key(EXPECT) {
-        discard(&mut body, &proxy.limits).await;
+        discard(&mut body.into(), &proxy.limits).await;
     }
     Err(refusal)
 }
@@ -101,22 +124,24 @@ async fn refuse<T>(
 /// nobody else from evidence.
 async fn evidence(
     proxy: &Proxy,
-    unread: Arc<Semaphore>,
-    mut body: Incoming,
+    outer: &Outer,
+    body: Incoming,
 ) -> Result<Response<OuterBody>, Refusal> {
-    let read = timeout(proxy.limits.first_frame_timeout, challenge(&mut body)).await;
+    let mut source = Source::from(body);
+    let read = timeout(proxy.limits.first_frame_timeout, challenge(&mut source)).await;
     let challenge = read.map_err(|_| Refusal::Timeout).flatten();
     let challenge = match challenge {
         Ok(challenge) => challenge,
         Err(refusal) => {
-            discard(&mut body, &proxy.limits).await;
+            discard(&mut source, &proxy.limits).await;
             return Err(refusal);
         }
     };
     if proxy.is_draining() {
         return Err(Refusal::Unavailable);
     }
-    let permit = timeout(proxy.limits.challenge_timeout, unread.acquire_owned()).await;
+    let permit =
+        timeout(proxy.limits.challenge_timeout, outer.unread.clone().acquire_owned()).await;
     let permit = permit.ok().and_then(Result::ok).ok_or(Refusal::Unavailable)?;
     let encoded = proxy.evidence.challenge(challenge).await;
     let Encoded { own, shared } = encoded.map_err(|_| Refusal::Unavailable)?;
@@ -137,10 +162,9 @@ impl AsRef<[u8]> for Held {
 }
 
 /// The whole body, which must be a challenge.
-async fn challenge(body: &mut Incoming) -> Result<Challenge, Refusal> {
+async fn challenge(source: &mut Source) -> Result<Challenge, Refusal> {
     let mut bytes = BytesMut::with_capacity(CHALLENGE_LEN);
-    while let Some(frame) = body.frame().await {
-        let chunk = frame.map_err(|_| Refusal::Malformed)?.into_data().unwrap_or_default();
+    while let Some(chunk) = source.next_chunk().await {
         if bytes.len() + chunk.len() > CHALLENGE_LEN {
             return Err(Refusal::Malformed);
         }

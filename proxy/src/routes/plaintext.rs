@@ -4,9 +4,10 @@
 use super::{Refusal, answers, refuse};
 use crate::body::{AppBody, OuterBody};
 use crate::server::Proxy;
+use crate::upstream::AppProtocol;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use steve_protocol::head::{HopByHop, is_reserved};
@@ -40,22 +41,23 @@ async fn forward(
     let path = parts.uri.path_and_query().cloned();
     let path = path.unwrap_or(PathAndQuery::from_static("/"));
     let mut headers = end_to_end(&parts.headers);
-    if !headers.contains_key(HOST) {
-        let authority = parts.uri.authority().ok_or(Refusal::Malformed)?;
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Refusal::Malformed)?;
+    let host = headers.remove(HOST).or_else(|| {
+        let authority = parts.uri.authority()?;
+        HeaderValue::from_str(authority.as_str()).ok()
+    });
+    let host = host.ok_or(Refusal::Malformed)?;
+    let authority = Authority::try_from(host.as_bytes()).map_err(|_| Refusal::Malformed)?;
+    let is_chunked = !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH);
+    if proxy.upstream.protocol() == AppProtocol::Http1 {
         headers.insert(HOST, host);
-    }
-    let body = if body.is_end_stream() {
-        AppBody::Empty
-    } else {
-        if !headers.contains_key(CONTENT_LENGTH) {
+        if is_chunked {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        AppBody::Plain(body)
-    };
+    }
+    let body = if body.is_end_stream() { AppBody::Empty } else { AppBody::Plain(body) };
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
-    *request.uri_mut() = proxy.upstream.uri(path).map_err(|_| Refusal::Malformed)?;
+    *request.uri_mut() = proxy.upstream.uri(authority, path).map_err(|_| Refusal::Malformed)?;
     *request.headers_mut() = headers;
 
     let sent = timeout(proxy.limits.app_response_timeout, proxy.upstream.send(request)).await;

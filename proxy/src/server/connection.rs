@@ -8,7 +8,7 @@ use crate::limits::{
     ACCEPT_PAUSE, CONNECTION_BUFFER, HTTP2_CONNECTION_WINDOW, HTTP2_HEADER_LIST,
     HTTP2_PING_INTERVAL, HTTP2_PING_TIMEOUT, HTTP2_STREAM_WINDOW, Limits, MAX_FIELDS,
 };
-use crate::routes::route;
+use crate::routes::{Outer, route};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::select;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -62,7 +62,9 @@ async fn connection(
 ) {
     let begun = Arc::new(AtomicBool::new(false));
     let activity = Activity::new();
+    let (tunnel, mut tunnels) = mpsc::channel(1);
     let unread = Arc::new(Semaphore::new(proxy.limits.max_unread_evidence));
+    let outer = Outer { unread, tunnel };
     let first_request = sleep(proxy.limits.first_request_timeout);
     // hyper closes idle HTTP/1.1 connections, but keeps HTTP/2 ones that answer its pings.
     let idle_limit = proxy.limits.header_read_timeout;
@@ -73,21 +75,21 @@ async fn connection(
         move |request| {
             let in_flight = activity.begin();
             begun.store(true, Relaxed);
-            let (proxy, unread) = (proxy.clone(), unread.clone());
+            let (proxy, outer) = (proxy.clone(), outer.clone());
             async move {
-                let response = route(proxy, unread, request).await;
+                let response = route(proxy, outer, request).await;
                 Ok::<_, Infallible>(response.map(|body| Tracked::new(body, in_flight)))
             }
         }
     });
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut first_request = pin!(first_request);
     let mut idle = pin!(sleep(idle_limit));
     let (mut stopping, mut checked, mut closing) = (false, false, false);
     loop {
         select! {
             // How a connection ends is the business of the peers.
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => break,
             _ = stop.changed(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -112,6 +114,9 @@ async fn connection(
                 idle.as_mut().reset(if is_idle { now } else { since } + idle_limit);
             }
         }
+    }
+    if let Ok(carry) = tunnels.try_recv() {
+        carry.await;
     }
 }
 

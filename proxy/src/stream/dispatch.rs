@@ -2,15 +2,15 @@
 
 use super::answer::AppError;
 use super::inbound::Rest;
+use super::outbound::RequestKind;
 use super::request::AppHead;
-use super::{Inbound, Outbound, response};
+use super::{Inbound, Outbound, Source, response};
 use crate::body::AppBody;
 use crate::limits::MAX_INFORMATIONAL;
 use crate::server::Proxy;
 use crate::sessions::Session;
 use bytes::Bytes;
 use http::Request;
-use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper_util::client::legacy::ResponseFuture;
 use std::sync::Arc;
@@ -30,28 +30,33 @@ pub(super) fn dispatch(
     proxy: &Proxy,
     stream: ServerStream,
     session: &Arc<Session>,
-    body: Incoming,
+    source: Source,
 ) -> Box<Outbound> {
     session.touch();
     let permit = session.open_stream();
     let budget = proxy.stream_budget.clone().try_acquire_owned().ok();
     let ServerStream { first, request: opener, response: sealer, session: protocol } = stream;
-    let to_head_request = matches!(&first, Ok(Event::Head { head, .. }) if head.method() == "HEAD");
+    let kind = match &first {
+        Ok(Event::Head { head, .. }) => RequestKind {
+            is_head: head.method() == "HEAD",
+            upgrade: head.upgrade().map(str::to_owned),
+        },
+        _ => RequestKind::default(),
+    };
     let has_room = budget.is_some() && permit.is_within_limit();
     let decision = admit(proxy, has_room)
-        .and_then(|()| decide(&first, &protocol.binding()))
+        .and_then(|()| decide(proxy, &first, &protocol.binding()))
         .and_then(|decided| confirm(proxy, session).map(|()| decided));
 
     let (head, rest) = match decision {
         Ok((head, rest)) => (Ok(head), rest),
         Err(not_sent) => (Err(not_sent), Rest::default()),
     };
-    let complete = rest.complete;
-    let inbound = Arc::new(Inbound::new(body, opener, session.clone(), rest));
+    let complete = rest.complete || kind.upgrade.is_some();
+    let inbound = Arc::new(Inbound::new(source, opener, session.clone(), rest));
     let sent = head.and_then(|head| send(proxy, head, complete, &inbound));
     let limits = &proxy.limits;
-    let mut outbound =
-        Box::new(Outbound::new(sealer, inbound, to_head_request, limits, permit, budget));
+    let mut outbound = Box::new(Outbound::new(sealer, inbound, &kind, limits, permit, budget));
     // Sealing fails only when the session's keys are used up. The response then ends without FIN.
     let _ = match sent {
         Ok((response, interim)) => {
@@ -79,11 +84,14 @@ fn confirm(proxy: &Proxy, session: &Arc<Session>) -> Result<(), NotSent> {
 }
 
 fn decide(
+    proxy: &Proxy,
     first: &Result<Event<RequestHead>, StreamError>,
     binding: &[u8; 32],
 ) -> Result<(AppHead, Rest), NotSent> {
     match first {
-        Ok(Event::Head { head, fin }) => AppHead::new(head, *fin, binding).map_err(NotSent::Answer),
+        Ok(Event::Head { head, fin }) => {
+            AppHead::new(head, *fin, binding, proxy.upstream.protocol()).map_err(NotSent::Answer)
+        }
         Ok(Event::Reset(_)) => Err(NotSent::Reset(ResetCode::CANCELLED)),
         Err(StreamError::Head(error)) => Err(NotSent::Answer((*error).into())),
         Ok(_) | Err(_) => Err(NotSent::Reset(ResetCode::PROTOCOL_ERROR)),
@@ -99,8 +107,10 @@ fn send(
     let body = if complete { AppBody::Empty } else { AppBody::Stream(inbound.clone()) };
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
-    *request.uri_mut() =
-        proxy.upstream.uri(head.path).map_err(|_| NotSent::Answer(AppError::MalformedRequest))?;
+    *request.uri_mut() = proxy
+        .upstream
+        .uri(head.authority, head.path)
+        .map_err(|_| NotSent::Answer(AppError::MalformedRequest))?;
     *request.headers_mut() = head.headers;
 
     let (sender, interim) = mpsc::channel(MAX_INFORMATIONAL);

@@ -1,10 +1,9 @@
 //! Handshakes.
 
-use super::prefix::next_chunk;
+use super::Source;
 use crate::routes::Refusal;
 use crate::server::Proxy;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use steve_protocol::handshake::{ClientHello, ServerHandshake};
 
 /// Answers a ClientHello with a ServerHello; the session then waits for its first stream.
@@ -15,9 +14,9 @@ pub(super) async fn reply(
     proxy: &Proxy,
     hello: &ClientHello,
     rest: Bytes,
-    body: &mut Incoming,
+    source: &mut Source,
 ) -> Result<Bytes, Refusal> {
-    if !hello.early_data && (!rest.is_empty() || next_chunk(body).await.is_some()) {
+    if !hello.early_data && (!rest.is_empty() || source.next_chunk().await.is_some()) {
         return Err(Refusal::Malformed);
     }
     if proxy.is_draining() {

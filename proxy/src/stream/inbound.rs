@@ -1,14 +1,13 @@
 //! The request of a stream: opens frames as the app takes them, so that back-pressure reaches from
 //! the app to the client without a buffer or task between them.
 
+use super::Source;
 use crate::body::BrokenOff;
 use crate::sessions::Session;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
+use http_body::Frame;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -45,7 +44,7 @@ impl fmt::Debug for Rest {
 }
 
 struct State {
-    body: Incoming,
+    source: Source,
     opener: MessageOpener<Request>,
     phase: Phase,
     /// The values of `connection` in the head.
@@ -71,14 +70,14 @@ enum Phase {
 impl Inbound {
     /// The rest of a request after its head.
     pub(super) fn new(
-        body: Incoming,
+        source: Source,
         opener: MessageOpener<Request>,
         session: Arc<Session>,
         rest: Rest,
     ) -> Self {
         let Rest { declared, connection, complete } = rest;
         let state = State {
-            body,
+            source,
             opener,
             phase: if complete { Phase::Complete } else { Phase::Open },
             connection,
@@ -188,6 +187,21 @@ impl Inbound {
         }
     }
 
+    /// The next bytes for an app whose connection was upgraded; none at FIN.
+    pub(super) async fn next_upgraded(&self) -> Option<Result<Bytes, BrokenOff>> {
+        let frame = std::future::poll_fn(|cx| self.poll_for_app(cx)).await?;
+        Some(frame.and_then(|frame| frame.into_data().map_err(|_| BrokenOff)))
+    }
+
+    /// For a request that is over, as far as the app goes: ready when the client is gone.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.lock().phase == Phase::Open {
+            return Poll::Pending;
+        }
+        while ready!(self.poll_discard(cx)).is_some() {}
+        Poll::Ready(())
+    }
+
     /// True when the app has got all of a complete request.
     pub(crate) fn is_delivered(&self) -> bool {
         let state = self.lock();
@@ -206,22 +220,13 @@ impl Inbound {
 }
 
 impl State {
-    /// The next bytes of the outer body.
+    /// The next bytes from the client.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        loop {
-            return match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => {
-                    self.app = Some(cx.waker().clone());
-                    Poll::Pending
-                }
-                Poll::Ready(None) => Poll::Ready(None),
-                Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(BrokenOff))),
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) => Poll::Ready(Some(Ok(chunk))),
-                    Err(_trailers_of_the_outer_request) => continue,
-                },
-            };
+        let polled = self.source.poll_chunk(cx);
+        if polled.is_pending() {
+            self.app = Some(cx.waker().clone());
         }
+        polled
     }
 
     /// What of `data` the app may have now.

@@ -9,11 +9,15 @@ mod outbound;
 mod prefix;
 mod request;
 mod response;
+mod source;
+pub(crate) mod tunnel;
+mod upgraded;
 mod waiting;
 
 pub(crate) use discard::discard;
 pub(crate) use inbound::Inbound;
 pub(crate) use outbound::Outbound;
+pub(crate) use source::Source;
 pub(crate) use waiting::Waiting;
 
 use crate::body::OuterBody;
@@ -24,7 +28,7 @@ use crate::sessions::Session;
 use bytes::Bytes;
 use http::Response;
 use hyper::body::Incoming;
-use prefix::{Prefix, next_chunk};
+use prefix::Prefix;
 use std::sync::Arc;
 use steve_protocol::session::{Pending, ServerStream, StreamOpen};
 use tokio::time::timeout;
@@ -32,28 +36,26 @@ use waiting::Place;
 
 /// Answers a POST to the stream resource. Only the body counts: nothing else of the outer request is
 /// looked at (row 20).
-pub(crate) async fn serve(
-    proxy: &Proxy,
-    mut body: Incoming,
-) -> Result<Response<OuterBody>, Refusal> {
-    match timeout(proxy.limits.first_frame_timeout, begin(proxy, &mut body)).await {
+pub(crate) async fn serve(proxy: &Proxy, body: Incoming) -> Result<Response<OuterBody>, Refusal> {
+    let mut source = Source::from(body);
+    match timeout(proxy.limits.first_frame_timeout, begin(proxy, &mut source)).await {
         Ok(Ok(Begun::Hello(reply))) => {
-            discard(&mut body, &proxy.limits).await;
+            discard(&mut source, &proxy.limits).await;
             Ok(answers::stream(OuterBody::Whole(reply)))
         }
         Ok(Ok(Begun::Stream(stream, session))) => {
-            let mut outbound = dispatch::dispatch(proxy, *stream, &session, body);
+            let mut outbound = dispatch::dispatch(proxy, *stream, &session, source);
             // The outer head and the first frame leave together if the app is quick.
             let _ = timeout(proxy.limits.answer_delay, outbound.wait_for_first()).await;
             Ok(answers::stream(OuterBody::Stream(outbound)))
         }
-        Ok(Err(refusal)) => refuse(proxy, body, refusal).await,
-        Err(_elapsed) => refuse(proxy, body, Refusal::Timeout).await,
+        Ok(Err(refusal)) => refuse(proxy, source, refusal).await,
+        Err(_elapsed) => refuse(proxy, source, Refusal::Timeout).await,
     }
 }
 
-async fn refuse<T>(proxy: &Proxy, mut body: Incoming, refusal: Refusal) -> Result<T, Refusal> {
-    discard(&mut body, &proxy.limits).await;
+async fn refuse<T>(proxy: &Proxy, mut source: Source, refusal: Refusal) -> Result<T, Refusal> {
+    discard(&mut source, &proxy.limits).await;
     Err(refusal)
 }
 
@@ -64,13 +66,16 @@ enum Begun {
     Stream(Box<ServerStream>, Arc<Session>),
 }
 
-async fn begin(proxy: &Proxy, body: &mut Incoming) -> Result<Begun, Refusal> {
+async fn begin(proxy: &Proxy, source: &mut Source) -> Result<Begun, Refusal> {
     let mut place = proxy.anonymous.enter();
-    match place.hold(Prefix::read(body)).await? {
+    match place.hold(Prefix::read(source)).await? {
         Prefix::Hello(hello, rest) => {
-            place.hold(hello::reply(proxy, &hello, rest, body)).await.map(Begun::Hello)
+            place.hold(hello::reply(proxy, &hello, rest, source)).await.map(Begun::Hello)
         }
-        Prefix::Open(open, rest) => open_stream(proxy, place, open, rest, body).await,
+        Prefix::Open(open, rest) => {
+            let (stream, session) = open_stream(proxy, place, open, rest, source).await?;
+            Ok(Begun::Stream(stream, session))
+        }
     }
 }
 
@@ -80,8 +85,8 @@ async fn open_stream(
     mut place: Place,
     open: StreamOpen,
     rest: Bytes,
-    body: &mut Incoming,
-) -> Result<Begun, Refusal> {
+    source: &mut Source,
+) -> Result<(Box<ServerStream>, Arc<Session>), Refusal> {
     let session = proxy.sessions.get(&open.session_id).ok_or(Refusal::Unrecognized)?;
     if session.is_confirmed() {
         // Who names a session in use does not compete with those who name nothing.
@@ -95,9 +100,8 @@ async fn open_stream(
                 Pending::Open(stream) => return Ok(stream),
                 Pending::NeedMore(more) => pending = more,
             }
-            chunk = next_chunk(body).await.ok_or(Refusal::Unrecognized)?;
+            chunk = source.next_chunk().await.ok_or(Refusal::Unrecognized)?;
         }
     });
-    let stream = opened.await?;
-    Ok(Begun::Stream(stream, session))
+    Ok((opened.await?, session))
 }

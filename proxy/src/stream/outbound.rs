@@ -3,14 +3,17 @@
 use super::answer::AppError;
 use super::inbound::Inbound;
 use super::response;
+use super::upgraded::UpgradedApp;
 use crate::body::BrokenOff;
 use crate::limits::{COALESCE, Limits};
 use crate::sessions::StreamPermit;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::response::Parts;
 use http::{HeaderValue, Response as HttpResponse, StatusCode};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::{Error as ClientError, ResponseFuture};
 use std::error::Error;
 use std::pin::Pin;
@@ -27,6 +30,8 @@ pub(crate) struct Outbound {
     app: App,
     inbound: Arc<Inbound>,
     to_head_request: bool,
+    /// The protocol that the request asks to change to.
+    upgrade: Option<String>,
     /// Sealed bytes for the client.
     out: BytesMut,
     /// Sealed bytes that were ready before hyper asked.
@@ -41,12 +46,25 @@ pub(crate) struct Outbound {
     _budget: Option<OwnedSemaphorePermit>,
 }
 
+/// What a response has to know about its request.
+#[derive(Default)]
+pub(super) struct RequestKind {
+    /// The method is HEAD.
+    pub(super) is_head: bool,
+    /// The protocol that it asks to change to.
+    pub(super) upgrade: Option<String>,
+}
+
 /// What is awaited.
 enum App {
     /// The app's response head.
     Head(ResponseFuture, mpsc::Receiver<Bytes>),
     /// The app's response body. The values of `connection` in its head hold for its trailers too.
     Body(Incoming, Vec<HeaderValue>),
+    /// The connection, after the app agreed to change its protocol.
+    Upgrading(OnUpgrade),
+    /// The other protocol, in both directions.
+    Upgraded(UpgradedApp),
     /// The end of a request that was answered before it.
     Linger,
     /// Nothing.
@@ -59,7 +77,7 @@ impl Outbound {
     pub(super) fn new(
         sealer: MessageSealer<Response>,
         inbound: Arc<Inbound>,
-        to_head_request: bool,
+        request: &RequestKind,
         limits: &Limits,
         permit: StreamPermit,
         budget: Option<OwnedSemaphorePermit>,
@@ -69,7 +87,8 @@ impl Outbound {
             sealer,
             app: App::Linger,
             inbound,
-            to_head_request,
+            to_head_request: request.is_head,
+            upgrade: request.upgrade.clone(),
             out: BytesMut::new(),
             first: None,
             last_sealed: now,
@@ -105,7 +124,10 @@ impl Outbound {
 
     /// The next sealed bytes; none at the end. An error when the session's keys are used up: nothing
     /// can be sealed any more, so the outer response breaks off.
-    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, SealError>> {
+    pub(super) fn poll_sealed(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, SealError>> {
         while self.out.len() < COALESCE {
             match self.poll_step(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -127,6 +149,16 @@ impl Outbound {
         if matches!(self.app, App::Done) { Poll::Ready(Ok(None)) } else { Poll::Pending }
     }
 
+    /// True when everything was sealed and handed out, and nothing more of the request is wanted.
+    pub(super) fn is_over(&self) -> bool {
+        self.out.is_empty() && matches!(self.app, App::Linger | App::Done)
+    }
+
+    /// Ready when nothing more of the request is wanted, or to come, and the client is gone.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inbound.poll_gone(cx)
+    }
+
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
         if !self.sealer.is_over() {
             if let Some(code) = self.inbound.poll_failure(cx) {
@@ -138,6 +170,16 @@ impl Outbound {
         }
         match &mut self.app {
             App::Head(future, interim) => {
+                // Bytes for another protocol must not come before the app has agreed to it.
+                if self.upgrade.is_some()
+                    && let Poll::Ready(Some(early)) = self.inbound.poll_for_app(cx)
+                {
+                    return Poll::Ready(match early {
+                        Ok(_) => self.reset(ResetCode::PROTOCOL_ERROR),
+                        // The reason is there at the next step.
+                        Err(BrokenOff) => Ok(()),
+                    });
+                }
                 if let Poll::Ready(Some(head)) = interim.poll_recv(cx) {
                     return Poll::Ready(self.sealer.informational(&head, &mut self.out));
                 }
@@ -150,6 +192,25 @@ impl Outbound {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
                 Poll::Ready(self.body(frame))
             }
+            App::Upgrading(upgrade) => {
+                let connection = ready!(Pin::new(upgrade).poll(cx)).ok();
+                let inbound = self.inbound.clone();
+                let app = connection.and_then(|connection| UpgradedApp::new(connection, inbound));
+                let Some(app) = app else {
+                    return Poll::Ready(self.reset(ResetCode::APP_FAILED));
+                };
+                self.app = App::Upgraded(app);
+                Poll::Ready(Ok(()))
+            }
+            App::Upgraded(app) if self.sealer.is_over() => {
+                ready!(app.poll_handed_on(cx));
+                self.finish();
+                Poll::Ready(Ok(()))
+            }
+            App::Upgraded(app) => Poll::Ready(match ready!(app.poll_read(cx)) {
+                Ok(bytes) => self.sealer.data(bytes, bytes.is_empty(), &mut self.out),
+                Err(_) => self.reset(ResetCode::APP_FAILED),
+            }),
             App::Linger => {
                 ready!(self.poll_linger(cx));
                 self.app = App::Done;
@@ -166,6 +227,7 @@ impl Outbound {
         let (received, complete) = self.inbound.progress();
         let since = match self.app {
             App::Head(..) => received,
+            App::Upgrading(_) | App::Upgraded(_) => now,
             // The app may take its time between the parts of a response.
             _ if complete => now,
             _ => received.max(self.last_sealed),
@@ -177,7 +239,7 @@ impl Outbound {
             let _ = self.timer.as_mut().poll(cx);
             return Poll::Pending;
         }
-        Poll::Ready(if complete && self.sealer.is_at_start() {
+        Poll::Ready(if (complete || self.upgrade.is_some()) && self.sealer.is_at_start() {
             self.answer(AppError::Timeout)
         } else {
             self.reset(ResetCode::TIMEOUT)
@@ -191,9 +253,15 @@ impl Outbound {
                 self.sealer.informational(&head, &mut self.out)?;
             }
         }
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(parts, body);
+        }
+        if self.upgrade.take().is_some() {
+            self.inbound.stop();
+        }
         let two_lengths = parts.headers.contains_key(TRANSFER_ENCODING)
             && parts.headers.contains_key(CONTENT_LENGTH);
-        if two_lengths || parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        if two_lengths {
             return self.answer(AppError::MalformedResponse);
         }
         let Ok(head) = response::head(parts.status, &parts.headers) else {
@@ -205,6 +273,21 @@ impl Outbound {
         if fin {
             self.finish();
         }
+        Ok(())
+    }
+
+    /// The app agrees to change the protocol of its connection.
+    fn switch(&mut self, parts: Parts, body: Incoming) -> Result<(), SealError> {
+        let mut agreed = parts.headers.get_all(UPGRADE).iter();
+        let asked = self.upgrade.take();
+        let agrees = matches!((&asked, agreed.next(), agreed.next()), (Some(asked), Some(one), None)
+            if one.as_bytes().eq_ignore_ascii_case(asked.as_bytes()));
+        let Some(head) = response::head(parts.status, &parts.headers).ok().filter(|_| agrees)
+        else {
+            return self.answer(AppError::MalformedResponse);
+        };
+        self.sealer.head(&head, false, &mut self.out)?;
+        self.app = App::Upgrading(hyper::upgrade::on(HttpResponse::from_parts(parts, body)));
         Ok(())
     }
 

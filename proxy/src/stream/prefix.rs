@@ -1,9 +1,8 @@
 //! The plain beginning of a stream request's body, across chunks of any size.
 
+use super::Source;
 use crate::routes::Refusal;
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use steve_protocol::handshake::ClientHello;
 use steve_protocol::session::StreamOpen;
 
@@ -15,8 +14,8 @@ pub(super) enum Prefix {
 
 impl Prefix {
     /// Reads no more than it needs, except for the rest of the last chunk.
-    pub(super) async fn read(body: &mut Incoming) -> Result<Self, Refusal> {
-        let mut reader = Reader { body, bytes: BytesMut::new() };
+    pub(super) async fn read(source: &mut Source) -> Result<Self, Refusal> {
+        let mut reader = Reader { source, bytes: BytesMut::new() };
         reader.fill(ClientHello::PREFIX_LEN).await?;
         let prefix = reader.bytes.first_chunk().ok_or(Refusal::Malformed)?;
         if let Ok(len) = ClientHello::len_from_prefix(prefix) {
@@ -32,7 +31,7 @@ impl Prefix {
 }
 
 struct Reader<'a> {
-    body: &'a mut Incoming,
+    source: &'a mut Source,
     bytes: BytesMut,
 }
 
@@ -44,20 +43,9 @@ impl Reader<'_> {
 
     async fn fill(&mut self, len: usize) -> Result<(), Refusal> {
         while self.bytes.len() < len {
-            let chunk = next_chunk(self.body).await.ok_or(Refusal::Malformed)?;
+            let chunk = self.source.next_chunk().await.ok_or(Refusal::Malformed)?;
             self.bytes.extend_from_slice(&chunk);
         }
         Ok(())
-    }
-}
-
-/// The next bytes of the body, at least one; none at its end, also if it breaks off. HTTP/2 may bring
-/// the end in an empty DATA frame.
-pub(super) async fn next_chunk(body: &mut Incoming) -> Option<Bytes> {
-    loop {
-        let data = body.frame().await?.ok()?.into_data();
-        if let Some(chunk) = data.ok().filter(|chunk| !chunk.is_empty()) {
-            return Some(chunk);
-        }
     }
 }

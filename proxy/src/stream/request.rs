@@ -4,11 +4,12 @@
 
 use super::answer::AppError;
 use super::inbound::Rest;
+use crate::upstream::AppProtocol;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
-use http::uri::PathAndQuery;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::fmt;
 use steve_protocol::head::{Fields, HopByHop, RequestHead, Trailers, is_reserved};
@@ -19,6 +20,7 @@ const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 /// What the app is to get.
 pub(super) struct AppHead {
     pub(super) method: Method,
+    pub(super) authority: Authority,
     pub(super) path: PathAndQuery,
     pub(super) headers: HeaderMap,
 }
@@ -37,8 +39,10 @@ impl AppHead {
         head: &RequestHead,
         complete: bool,
         binding: &[u8; 32],
+        protocol: AppProtocol,
     ) -> Result<(Self, Rest), AppError> {
-        if head.method() == "CONNECT" {
+        let can_upgrade = protocol == AppProtocol::Http1;
+        if head.method() == "CONNECT" || (head.upgrade().is_some() && !can_upgrade) {
             return Err(AppError::NotImplemented);
         }
         let malformed = |_| AppError::MalformedRequest;
@@ -50,8 +54,12 @@ impl AppHead {
         let connection: Vec<Bytes> = head.fields().all("connection").cloned().collect();
         let mut headers =
             end_to_end(head.fields(), &connection).ok_or(AppError::MalformedRequest)?;
-        let host = HeaderValue::from_str(head.authority()).map_err(|_| malformed(()))?;
-        headers.insert(HOST, host);
+        let authority = Authority::try_from(head.authority()).map_err(|_| malformed(()))?;
+        headers.remove(HOST);
+        if protocol == AppProtocol::Http1 {
+            let host = HeaderValue::from_str(head.authority()).map_err(|_| malformed(()))?;
+            headers.insert(HOST, host);
+        }
         let mut encoded = [0; 43];
         let session = URL_SAFE_NO_PAD
             .encode_slice(binding, &mut encoded)
@@ -59,19 +67,38 @@ impl AppHead {
             .and_then(|len| HeaderValue::from_bytes(&encoded[..len]).ok());
         headers.insert(SESSION, session.ok_or(AppError::MalformedRequest)?);
 
-        // Only a chunked body can end in trailers, and only its end says that the message is
-        // complete when no bytes are to come.
-        let declared = head
-            .content_length()
-            .filter(|len| complete || (*len > 0 && !headers.contains_key(TRAILER)));
-        if declared.is_none() {
-            headers.remove(CONTENT_LENGTH);
-            if !complete {
-                headers.insert(TRANSFER_ENCODING, CHUNKED);
-            }
-        }
-        Ok((Self { method, path, headers }, Rest { declared, connection, complete }))
+        let declared = match protocol {
+            AppProtocol::Http1 => frame(&mut headers, head, complete)?,
+            AppProtocol::Http2 => None,
+        };
+        Ok((Self { method, authority, path, headers }, Rest { declared, connection, complete }))
     }
+}
+
+/// Adds what frames the request in HTTP/1.1. Gives the declared length of the body, if that frames it.
+fn frame(
+    headers: &mut HeaderMap,
+    head: &RequestHead,
+    complete: bool,
+) -> Result<Option<u64>, AppError> {
+    if let Some(protocol) = head.upgrade() {
+        let protocol = HeaderValue::from_str(protocol).map_err(|_| AppError::MalformedRequest)?;
+        headers.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        return Ok(None);
+    }
+    // Only a chunked body can end in trailers, and only its end says that the message is complete
+    // when no bytes are to come.
+    let declared = head
+        .content_length()
+        .filter(|len| complete || (*len > 0 && !headers.contains_key(TRAILER)));
+    if declared.is_none() {
+        headers.remove(CONTENT_LENGTH);
+        if !complete {
+            headers.insert(TRANSFER_ENCODING, CHUNKED);
+        }
+    }
+    Ok(declared)
 }
 
 /// The trailer section for the app. `connection` holds the values of that field in the head.
@@ -106,7 +133,8 @@ mod tests {
     ) -> Result<(AppHead, Rest), AppError> {
         let fields = fields.iter().copied();
         let encoded = encode_request(method, "https", "app.example", path, fields).unwrap();
-        AppHead::new(&RequestHead::decode(encoded).unwrap(), complete, &[0; 32])
+        let head = RequestHead::decode(encoded).unwrap();
+        AppHead::new(&head, complete, &[0; 32], AppProtocol::Http1)
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod app;
 pub mod client;
 pub mod outer;
+pub mod tunnel;
 
 use client::Inner;
 use rand::SeedableRng;
