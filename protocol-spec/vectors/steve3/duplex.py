@@ -37,18 +37,15 @@ class WebSocket:
         own |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key, **(fields or {})}
         lines = "".join(f"{name}: {value}\r\n" for name, value in own.items() if value)
         self.socket.sendall(f"GET {TUNNEL} HTTP/1.1\r\n{lines}\r\n".encode())
-        response = http.client.HTTPResponse(self.socket, method="GET")
-        response.begin()
-        if response.status != 101:
-            try:
-                raise OuterError(response.status, response.read())
-            finally:
-                self.socket.close()
-        self.fields = {name.lower(): value for name, value in response.getheaders()}
+        self.reader: BinaryIO = self.socket.makefile("rb")
+        status = int(self.reader.readline(1024).split(b" ")[1])
+        self.fields = {name.lower(): value for name, value in http.client.parse_headers(self.reader).items()}
+        if status != 101:
+            with self.socket:
+                raise OuterError(status, self.reader.read(int(self.fields.get("content-length", "0"))))
         accept = base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
         if self.fields.get("sec-websocket-accept") != accept:
             raise WebSocketError("sec-websocket-accept")
-        self.reader: BinaryIO = response.fp or self.socket.makefile("rb")
         self.closed: tuple[int, bytes] | None = None
         """Status code and reason of the proxy's Close frame."""
         self.pings = 0

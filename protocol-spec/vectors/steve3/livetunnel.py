@@ -117,7 +117,6 @@ def refusals(ctx: Context) -> None:
         ("stream id 0", (session.open_stream(0), fresh_frame), MALFORMED),
         ("stream id 2^62", (session.open_stream(1 << 62), fresh_frame), MALFORMED),
         ("ClientHello", (hello,), MALFORMED),
-        ("an empty message", (b"",), MALFORMED),
     ):
         try:
             expect_close(closed_after(ctx, *messages), answer)
@@ -278,7 +277,7 @@ def no_handshake(ctx: Context) -> None:
         expect(what, 426, refusal(ctx.outer, fields)[0])
     answer = ctx.outer.call("POST", TUNNEL, b"x")
     expect_refused(answer, 405, "method_not_allowed")
-    expect("allow", "GET", answer.fields.get("allow"))
+    expect_in("allow", ("GET", "GET, HEAD"), answer.fields.get("allow"))
     curl = shutil.which("curl")
     if curl is not None and b"HTTP2" in subprocess.run([curl, "-V"], capture_output=True, check=True).stdout:
         url = f"http://{ctx.outer.host}:{ctx.outer.port}{TUNNEL}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from io import BufferedIOBase
 
 LIMIT = 15.0
+QUIET = 60.0
 ASIDE = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"
 ANSWERS = {
     "echo": ASIDE + b"upgrade: echo/1\r\nx-app: one\r\nconnection: x-hop\r\nx-hop: 1\r\nsteve-error: forged\r\n\r\n",
@@ -49,6 +50,7 @@ class Raw:
 def serve(raw: Raw, connection: socket.socket, reader: BufferedIOBase) -> None:
     """The second part of the path says what happens. Bytes are echoed, where 101 was the answer, until the end."""
     kind = raw.path.split("/")[2]
+    connection.settimeout(QUIET)
     connection.sendall(ANSWERS[kind])
     if kind == "end":
         raw.how = "ended"
