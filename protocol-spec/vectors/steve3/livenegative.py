@@ -292,7 +292,7 @@ def reserved(ctx: Context) -> None:
             expect("steve-error", [b"head_too_large"], field_of(message, b"steve-error"))
 
 
-@case("outside the protocol: 403, 404, 405, 501")
+@case("outside the protocol: 403, 404, 405")
 def outside(ctx: Context) -> None:
     before = len(ctx.app.seen)
     for method, path in (("GET", "/"), ("GET", "/echo"), ("POST", "/echo"), ("GET", "/.well-known/steve")):
@@ -301,7 +301,6 @@ def outside(ctx: Context) -> None:
     answer = ctx.outer.call("GET", STREAM)
     expect_refused(answer, 405, "method_not_allowed")
     expect("allow", True, "POST" in answer.fields.get("allow", ""))
-    expect_refused(ctx.outer.call("GET", BASE + "v3/tunnel"), 501, "not_implemented")
     expect("requests at the app", 0, len(ctx.app.seen) - before)
 
 
