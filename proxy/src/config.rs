@@ -30,6 +30,8 @@ pub struct Config {
     pub allow_plaintext_fallback: bool,
     /// Paths of which GET and HEAD are forwarded to the app in plaintext.
     pub public_paths: Vec<String>,
+    /// Protocols that connections to the app may change to, as `upgrade` fields name them.
+    pub upgrades: Vec<String>,
     /// The app's manifest, sent with evidence; at most 65535 bytes.
     pub manifest: Vec<u8>,
     /// TCP address to serve metrics on, apart from everything else.
@@ -50,6 +52,7 @@ impl Default for Config {
             cors_origins: Vec::new(),
             allow_plaintext_fallback: false,
             public_paths: Vec::new(),
+            upgrades: vec!["websocket".into()],
             manifest: Vec::new(),
             metrics_listen: None,
             metrics_vsock_port: None,
@@ -64,6 +67,7 @@ pub(crate) struct Checked {
     pub(crate) suites: Vec<Suite>,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
+    pub(crate) upgrades: Vec<String>,
     pub(crate) config: Config,
 }
 
@@ -104,7 +108,8 @@ impl Config {
         }
         let cors_origins = sorted(&self.cors_origins);
         let public_paths = sorted(&self.public_paths);
-        Ok(Checked { upstream, suites, cors_origins, public_paths, config: self })
+        let upgrades = sorted(&self.upgrades);
+        Ok(Checked { upstream, suites, cors_origins, public_paths, upgrades, config: self })
     }
 }
 
@@ -172,6 +177,7 @@ struct Effective<'a> {
     allow_plaintext_fallback: bool,
     public_paths: &'a [String],
     cors_origins: &'a [String],
+    upgrades: &'a [String],
     early_data: bool,
     key_rotation_seconds: u64,
     key_overlap_seconds: u64,
@@ -196,6 +202,7 @@ impl Checked {
             allow_plaintext_fallback: self.config.allow_plaintext_fallback,
             public_paths: &self.public_paths,
             cors_origins: &self.cors_origins,
+            upgrades: &self.upgrades,
             early_data: false,
             key_rotation_seconds: limits.key_rotation.as_secs(),
             key_overlap_seconds: limits.key_overlap.as_secs(),

@@ -6,12 +6,16 @@ use crate::limits::{
     MAX_FIELDS,
 };
 use crate::reachable::AppConnector;
-use http::header::{TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Uri};
-use hyper_util::client::legacy::{Builder, Client, ResponseFuture};
+use http::{HeaderMap, Response, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::{Builder, Client, Error as ClientError, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 /// What the app speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,15 +90,55 @@ impl Upstream {
     }
 
     /// Starts an exchange. Dropping the future cancels it.
-    pub(crate) fn send(&self, request: http::Request<AppBody>) -> ResponseFuture {
-        match &self.clients {
+    pub(crate) fn send(&self, mut request: http::Request<AppBody>) -> Exchange {
+        let connection = capture_connection(&mut request);
+        let response = match &self.clients {
             Clients::Http1 { fresh, .. } if needs_own_connection(request.headers()) => {
                 fresh.request(request)
             }
             Clients::Http1 { pooled, .. } => pooled.request(request),
             Clients::Http2(client) => client.request(request),
-        }
+        };
+        Exchange { response, connection }
     }
+}
+
+/// An exchange whose response head is to come.
+pub(crate) struct Exchange {
+    response: ResponseFuture,
+    connection: CaptureConnection,
+}
+
+/// Why there is no response head.
+pub(crate) enum SendError {
+    Client(ClientError),
+    /// The response does not say clearly where it ends, or has a transfer coding that hyper does not
+    /// undo.
+    Framing,
+}
+
+impl Future for Exchange {
+    type Output = Result<Response<Incoming>, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.response).poll(cx)).map_err(SendError::Client)?;
+        if is_framed(response.headers()) {
+            return Poll::Ready(Ok(response));
+        }
+        if let Some(connection) = &*self.connection.connection_metadata() {
+            connection.poison();
+        }
+        Poll::Ready(Err(SendError::Framing))
+    }
+}
+
+/// True if the fields leave no doubt about the length of the message (RFC 9112, Section 6.3).
+fn is_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return true };
+    codings.next().is_none()
+        && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        && !headers.contains_key(CONTENT_LENGTH)
 }
 
 fn needs_own_connection(headers: &HeaderMap) -> bool {

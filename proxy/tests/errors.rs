@@ -74,7 +74,7 @@ async fn an_oversized_head_gives_431_inside() {
     let session = proxy.connect(SUITE).await;
     let call = Call::get("/").field("x", &"a".repeat(2000));
     let answer = call.send(proxy.address, &session).await.unwrap();
-    assert_eq!(answer.error(), (431, "head_too_large"));
+    assert_eq!(answer.bodiless_error(), (431, "head_too_large"));
     assert_eq!(session.parameters().max_head_size, 2000);
     assert_eq!(app.connections(), 0);
 }

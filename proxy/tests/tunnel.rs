@@ -47,9 +47,13 @@ async fn switching(answer: &'static str) -> (SocketAddr, mpsc::Receiver<(String,
     (address, connections)
 }
 
+async fn fixture(app: SocketAddr) -> Fixture {
+    Fixture::with(app, |config| config.upgrades = vec!["Echo/1".into()]).await
+}
+
 async fn upgraded(answer: &'static str) -> (Fixture, ClientSession, Tunnel, String, TcpStream) {
     let (address, mut connections) = switching(answer).await;
-    let proxy = Fixture::start(address).await;
+    let proxy = fixture(address).await;
     let session = proxy.connect(SUITE).await;
     let tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
     let (head, io) = connections.recv().await.unwrap();
@@ -171,6 +175,8 @@ async fn row_21_only_the_protocol_asked_for_is_agreed_to() {
     for answer in [
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n",
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\
+            Content-Length: 0\r\n\r\n",
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo/1, other\r\n\r\n",
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo/1\r\nUpgrade: echo/1\r\n\r\n",
     ] {
@@ -197,18 +203,49 @@ async fn row_21_nothing_reaches_the_app_before_it_has_agreed() {
 
     // Before the app has answered at all.
     let app = app::RawApp::start("").await;
+    let proxy = fixture(app.address).await;
+    let session = proxy.connect(SUITE).await;
+    for (early, fin) in [(&b"GET /admin HTTP/1.1\r\n\r\n"[..], false), (b"", true)] {
+        let mut tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
+        tunnel.data(early, fin).await;
+        assert_eq!(tunnel.next().await, Ok(Event::Reset(ResetCode::PROTOCOL_ERROR)));
+    }
+    assert!(!app.seen().contains("/admin"));
+}
+
+/// Row 22: an app that took the bytes for HTTP would read requests with a `steve-session` of the
+/// client's making.
+#[tokio::test]
+async fn row_22_only_configured_protocols() {
+    let app = app::RawApp::start("").await;
     let proxy = Fixture::start(app.address).await;
     let session = proxy.connect(SUITE).await;
-    let mut tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
-    tunnel.data(b"GET /admin HTTP/1.1\r\n\r\n", false).await;
-    assert_eq!(tunnel.next().await, Ok(Event::Reset(ResetCode::PROTOCOL_ERROR)));
-    assert!(!app.seen().contains("/admin"));
+    for protocol in ["h2c-14", "spdy/3.1", "websocket/13", "echo/1"] {
+        let mut tunnel = Tunnel::ask(proxy.address, &session, protocol).await;
+        assert_eq!(tunnel.status().await, 501, "{protocol}");
+    }
+    assert_eq!(app.seen(), "");
+}
+
+/// Row 6: that the app has ended its own direction makes no difference.
+#[tokio::test]
+async fn row_06_a_client_that_vanishes_after_the_app_has_ended() {
+    let (_proxy, _session, mut tunnel, _, mut io) = upgraded(AGREED).await;
+    assert_eq!(tunnel.status().await, 101);
+    io.shutdown().await.unwrap();
+    assert_eq!(tunnel.rest().await, "");
+    tunnel.data(b"half a mess", false).await;
+    let mut read = [0; 11];
+    io.read_exact(&mut read).await.unwrap();
+    drop(tunnel);
+    let ended = timeout(Duration::from_secs(1), io.read_u8()).await.unwrap();
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
 async fn an_upgrade_over_the_stream_resource() {
     let (address, mut connections) = switching(AGREED).await;
-    let proxy = Fixture::start(address).await;
+    let proxy = fixture(address).await;
     let session = proxy.connect(SUITE).await;
     let mut stream = session.open_stream().unwrap();
     stream.response.answers_upgrade_request();

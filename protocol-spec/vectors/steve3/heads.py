@@ -138,7 +138,8 @@ def decode_response(data: bytes) -> ResponseHead:
     status = r.varint()
     head = ResponseHead(status, _read_fields(r))
     _require(100 <= status <= 599, "status")
-    content_length(head.fields)
+    length = content_length(head.fields)
+    _require(status >= 200 or length is None, "content-length below status 200")
     return head
 
 

@@ -79,6 +79,16 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATHS", env = "STEVE_PUBLIC_PATHS", value_delimiter = ',')]
     public_paths: Vec<String>,
 
+    /// Protocols that a connection to the app may change to. Clients see this attested.
+    #[arg(
+        long,
+        value_name = "PROTOCOLS",
+        env = "STEVE_UPGRADES",
+        value_delimiter = ',',
+        default_value = "websocket"
+    )]
+    upgrades: Vec<String>,
+
     /// File to send along with evidence, attested: up to 65535 bytes of any form.
     #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
     manifest: Option<PathBuf>,
@@ -140,6 +150,7 @@ impl Serve {
             cors_origins: items(&self.cors_origins),
             allow_plaintext_fallback: self.allow_plaintext_fallback,
             public_paths: items(&self.public_paths),
+            upgrades: items(&self.upgrades),
             metrics_listen: self.metrics_listen,
             metrics_vsock_port: self.metrics_vsock_port,
             limits: Limits { key_rotation, ..self.limits.limits() },

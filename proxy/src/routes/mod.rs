@@ -91,10 +91,11 @@ async fn answer(
         }
         "v3/evidence" if get => return unchallenged(proxy),
         "health" if get => return Ok(health(proxy)),
-        "v3/tunnel" if get => return tunnel(proxy, outer, parts),
+        "v3/tunnel" if parts.method == Method::GET => return tunnel(proxy, outer, parts),
         "v3/stream" => Refusal::MethodNotAllowed("POST"),
         "v3/evidence" => Refusal::MethodNotAllowed("GET, HEAD, POST"),
-        "health" | "v3/tunnel" => Refusal::MethodNotAllowed("GET, HEAD"),
+        "health" => Refusal::MethodNotAllowed("GET, HEAD"),
+        "v3/tunnel" => Refusal::MethodNotAllowed("GET"),
         _ => Refusal::NotFound,
     };
     refuse(proxy, parts, body, refusal).await

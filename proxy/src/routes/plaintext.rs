@@ -4,7 +4,7 @@
 use super::{Refusal, answers, refuse};
 use crate::body::{AppBody, OuterBody};
 use crate::server::Proxy;
-use crate::upstream::AppProtocol;
+use crate::upstream::{AppProtocol, SendError};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -69,7 +69,12 @@ async fn forward(
             parts.headers = end_to_end(&parts.headers);
             Response::from_parts(parts, OuterBody::Plain { body, budget })
         }
-        Ok(_) => answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#),
+        Ok(Ok(_) | Err(SendError::Framing)) => {
+            answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_malformed_response"}"#)
+        }
+        Ok(Err(SendError::Client(_))) => {
+            answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#)
+        }
         Err(_) => answers::json(StatusCode::GATEWAY_TIMEOUT, r#"{"error":"app_timeout"}"#),
     })
 }

@@ -17,7 +17,7 @@ use crate::metrics::{self, Metrics};
 use crate::reachable::AppConnector;
 use crate::sessions::Sessions;
 use crate::stream::Waiting;
-use crate::upstream::{Upstream, uri};
+use crate::upstream::{AppProtocol, Upstream, uri};
 use http::uri::PathAndQuery;
 pub(crate) use listener::Listener;
 use listener::{bind_tcp, bind_vsock};
@@ -39,6 +39,7 @@ pub(crate) struct Proxy {
     pub(crate) parameters: SessionParameters,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
+    pub(crate) upgrades: Vec<String>,
     pub(crate) allow_plaintext_fallback: bool,
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) keys: Arc<KeyRing>,
@@ -61,6 +62,12 @@ impl Proxy {
     /// True from the beginning of shutdown.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    /// True when connections to the app may change to this protocol.
+    pub(crate) fn may_upgrade(&self, protocol: &str) -> bool {
+        self.upstream.protocol() == AppProtocol::Http1
+            && self.upgrades.iter().any(|one| one.eq_ignore_ascii_case(protocol))
     }
 
     /// True when new clients can be served.
@@ -158,7 +165,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let entropy = Arc::new(Entropy::new(random)?);
     let clock = Arc::new(NsmClock::new(now_ms));
     let configuration = checked.effective(attester.name());
-    let Checked { upstream, suites, cors_origins, public_paths, config } = checked;
+    let Checked { upstream, suites, cors_origins, public_paths, upgrades, config } = checked;
     let Config { manifest, limits, allow_plaintext_fallback, .. } = config;
 
     let plan = KeyPlan {
@@ -188,6 +195,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         parameters,
         cors_origins,
         public_paths,
+        upgrades,
         allow_plaintext_fallback,
         entropy,
         keys,

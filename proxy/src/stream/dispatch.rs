@@ -9,10 +9,10 @@ use crate::limits::{Limit, MAX_INFORMATIONAL};
 use crate::metrics::Record;
 use crate::server::Proxy;
 use crate::sessions::Session;
+use crate::upstream::Exchange;
 use bytes::Bytes;
 use http::Request;
 use hyper::ext::on_informational;
-use hyper_util::client::legacy::ResponseFuture;
 use std::sync::Arc;
 use steve_protocol::head::RequestHead;
 use steve_protocol::session::ServerStream;
@@ -42,7 +42,8 @@ pub(super) fn dispatch(proxy: &Proxy, opened: Opened, source: Source) -> Box<Out
             is_head: head.method() == "HEAD",
             upgrade: head.upgrade().map(str::to_owned),
         },
-        _ => RequestKind::default(),
+        // It might be a HEAD request: nobody can tell.
+        _ => RequestKind { is_head: true, upgrade: None },
     };
     let has_room = budget.is_some() && permit.is_within_limit();
     let decision = admit(proxy, has_room)
@@ -91,6 +92,9 @@ fn decide(
     binding: &[u8; 32],
 ) -> Result<(AppHead, Rest), NotSent> {
     match first {
+        Ok(Event::Head { head, .. }) if !head.upgrade().is_none_or(|to| proxy.may_upgrade(to)) => {
+            Err(NotSent::Answer(AppError::NotImplemented))
+        }
         Ok(Event::Head { head, fin }) => {
             AppHead::new(head, *fin, binding, proxy.upstream.protocol()).map_err(NotSent::Answer)
         }
@@ -105,7 +109,7 @@ fn send(
     head: AppHead,
     complete: bool,
     inbound: &Arc<Inbound>,
-) -> Result<(ResponseFuture, mpsc::Receiver<Bytes>), NotSent> {
+) -> Result<(Exchange, mpsc::Receiver<Bytes>), NotSent> {
     let body = if complete { AppBody::Empty } else { AppBody::Stream(inbound.clone()) };
     let mut request = Request::new(body);
     *request.method_mut() = head.method;

@@ -192,6 +192,28 @@ impl Inbound {
         }
     }
 
+    /// Fails the request with whatever comes now: nothing may, before the app has agreed to change
+    /// the protocol. Ready when it has failed.
+    pub(super) fn poll_early(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        while state.phase == Phase::Open {
+            let code = match state.opener.next_event() {
+                Ok(Some(Event::Reset(_))) => ResetCode::CANCELLED,
+                Ok(Some(_)) => ResetCode::PROTOCOL_ERROR,
+                Err(error) => reset_code(error),
+                Ok(None) => match ready!(state.poll_receive(cx)) {
+                    Some(Ok(chunk)) => {
+                        state.opener.push(chunk);
+                        continue;
+                    }
+                    Some(Err(BrokenOff)) | None => ResetCode::TRUNCATED,
+                },
+            };
+            self.fail(&mut state, code);
+        }
+        Poll::Ready(())
+    }
+
     /// The next bytes for an app whose connection was upgraded; none at FIN.
     pub(super) async fn next_upgraded(&self) -> Option<Result<Bytes, BrokenOff>> {
         let frame = std::future::poll_fn(|cx| self.poll_for_app(cx)).await?;

@@ -9,14 +9,14 @@ use crate::body::BrokenOff;
 use crate::limits::{COALESCE, Limits, StreamBudget};
 use crate::metrics::{Outcome, Record};
 use crate::sessions::StreamPermit;
+use crate::upstream::{Exchange, SendError};
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
 use http::{HeaderValue, Response as HttpResponse, StatusCode};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::{Error as ClientError, ResponseFuture};
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(crate) struct Outbound {
 /// What is awaited.
 enum App {
     /// The app's response head.
-    Head(ResponseFuture, mpsc::Receiver<Bytes>),
+    Head(Exchange, mpsc::Receiver<Bytes>),
     /// The app's response body. The values of `connection` in its head hold for its trailers too.
     Body(Incoming, Vec<HeaderValue>),
     /// The connection, after the app agreed to change its protocol.
@@ -105,8 +105,8 @@ impl Outbound {
     }
 
     /// The app's response is to come; its informational ones come before it.
-    pub(super) fn expect(&mut self, response: ResponseFuture, interim: mpsc::Receiver<Bytes>) {
-        self.app = App::Head(response, interim);
+    pub(super) fn expect(&mut self, exchange: Exchange, interim: mpsc::Receiver<Bytes>) {
+        self.app = App::Head(exchange, interim);
     }
 
     pub(crate) fn budget(&self) -> Option<StreamBudget> {
@@ -177,21 +177,15 @@ impl Outbound {
             }
         }
         match &mut self.app {
-            App::Head(future, interim) => {
-                // Bytes for another protocol must not come before the app has agreed to it.
-                if self.upgrade.is_some()
-                    && let Poll::Ready(Some(early)) = self.inbound.poll_for_app(cx)
-                {
-                    return Poll::Ready(match early {
-                        Ok(_) => self.reset(ResetCode::PROTOCOL_ERROR),
-                        // The reason is there at the next step.
-                        Err(BrokenOff) => Ok(()),
-                    });
+            App::Head(exchange, interim) => {
+                // The failure shows at the next step.
+                if self.upgrade.is_some() && self.inbound.poll_early(cx).is_ready() {
+                    return Poll::Ready(Ok(()));
                 }
                 if let Poll::Ready(Some(head)) = interim.poll_recv(cx) {
                     return Poll::Ready(self.sealer.informational(&head, &mut self.out));
                 }
-                match ready!(Pin::new(future).poll(cx)) {
+                match ready!(Pin::new(exchange).poll(cx)) {
                     Ok(response) => Poll::Ready(self.head(response)),
                     Err(error) => Poll::Ready(self.failed(cx, &error)),
                 }
@@ -269,11 +263,6 @@ impl Outbound {
         if self.upgrade.take().is_some() {
             self.inbound.stop();
         }
-        let two_lengths = parts.headers.contains_key(TRANSFER_ENCODING)
-            && parts.headers.contains_key(CONTENT_LENGTH);
-        if two_lengths {
-            return self.answer(AppError::MalformedResponse);
-        }
         let Ok(head) = response::head(parts.status, &parts.headers) else {
             return self.answer(AppError::MalformedResponse);
         };
@@ -290,7 +279,9 @@ impl Outbound {
     fn switch(&mut self, parts: Parts, body: Incoming) -> Result<(), SealError> {
         let mut agreed = parts.headers.get_all(UPGRADE).iter();
         let asked = self.upgrade.take();
-        let agrees = matches!((&asked, agreed.next(), agreed.next()), (Some(asked), Some(one), None)
+        let has_body = parts.headers.contains_key(TRANSFER_ENCODING);
+        let agrees = !has_body
+            && matches!((&asked, agreed.next(), agreed.next()), (Some(asked), Some(one), None)
             if one.as_bytes().eq_ignore_ascii_case(asked.as_bytes()));
         let Some(head) = response::head(parts.status, &parts.headers).ok().filter(|_| agrees)
         else {
@@ -338,10 +329,13 @@ impl Outbound {
     }
 
     /// The exchange with the app failed before its response head.
-    fn failed(&mut self, cx: &Context<'_>, error: &ClientError) -> Result<(), SealError> {
+    fn failed(&mut self, cx: &Context<'_>, error: &SendError) -> Result<(), SealError> {
         if let Some(code) = self.inbound.poll_failure(cx) {
             return self.reset(code);
         }
+        let SendError::Client(error) = error else {
+            return self.answer(AppError::MalformedResponse);
+        };
         if error.is_connect() {
             return self.answer(AppError::Unreachable);
         }

@@ -4,10 +4,12 @@ use super::{Opened, Outbound, Source, dispatch, open_stream};
 use crate::body::{BrokenOff, OuterBody};
 use crate::limits::{TUNNEL_BUFFER, TUNNEL_PING};
 use crate::routes::Refusal;
+use crate::routes::answers::NO_STORE;
 use crate::server::Proxy;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{Request, Response, Version};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -45,7 +47,8 @@ pub(crate) fn accept(
     *handshake.method_mut() = parts.method.clone();
     *handshake.headers_mut() = parts.headers.clone();
     let response = create_response(&handshake).map_err(|_| Refusal::UpgradeRequired)?;
-    let response = response.map(|()| OuterBody::Whole(Bytes::new()));
+    let mut response = response.map(|()| OuterBody::Whole(Bytes::new()));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     let carry = async move {
         let Ok(io) = upgrade.await else { return };
         let config = WebSocketConfig::default()

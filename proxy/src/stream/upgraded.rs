@@ -22,7 +22,8 @@ pub(super) struct UpgradedApp {
     early: Bytes,
     from_app: OwnedReadHalf,
     buffer: Box<[u8]>,
-    to_app: JoinHandle<()>,
+    /// Gives whether the client's direction ended with FIN.
+    to_app: JoinHandle<bool>,
     has_ended: bool,
 }
 
@@ -56,8 +57,7 @@ impl UpgradedApp {
 
     /// To be called after the end of the app's bytes: ready when nothing more is handed on to it.
     pub(super) fn poll_handed_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = ready!(self.to_app.poll_unpin(cx));
-        self.has_ended = true;
+        self.has_ended = ready!(self.to_app.poll_unpin(cx)).unwrap_or(false);
         Poll::Ready(())
     }
 }
@@ -74,15 +74,15 @@ impl Drop for UpgradedApp {
 
 /// FIN closes the app's receiving direction. A failure of the client's leaves it to the response
 /// side to reset the connection.
-async fn hand_on(inbound: Arc<Inbound>, mut app: ToApp) {
-    let Some(half) = &mut app.0 else { return };
+async fn hand_on(inbound: Arc<Inbound>, mut app: ToApp) -> bool {
+    let Some(half) = &mut app.0 else { return false };
     while let Some(chunk) = inbound.next_upgraded().await {
-        let Ok(bytes) = chunk else { return };
+        let Ok(bytes) = chunk else { return false };
         if half.write_all(&bytes).await.is_err() {
-            return;
+            return false;
         }
     }
-    let _ = half.shutdown().await;
+    half.shutdown().await.is_ok()
 }
 
 /// The sending half, which would end the direction in order when it is dropped.
