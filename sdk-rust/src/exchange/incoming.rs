@@ -1,9 +1,11 @@
 use super::guard::StreamGuard;
+use super::hold::Verdict;
 use super::upload::Link;
 use crate::error::{ChannelError, Error};
 use crate::fields;
+use crate::informational::OnInformational;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,11 +41,24 @@ impl Incoming {
     pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
+        on_informational: Option<&OnInformational>,
     ) -> Poll<Result<(ResponseHead, bool), Error>> {
         loop {
             match ready!(self.poll_event(cx))? {
-                Event::Head { head, fin } => return Poll::Ready(Ok((head, fin))),
-                Event::Informational(_) => {}
+                Event::Head { head, fin } => {
+                    let success = head.status() < 300;
+                    self.decide(if success { Verdict::Send } else { Verdict::Refuse });
+                    return Poll::Ready(Ok((head, fin)));
+                }
+                Event::Informational(head) => {
+                    let status = StatusCode::from_u16(head.status()).unwrap_or_default();
+                    if status == StatusCode::CONTINUE {
+                        self.decide(Verdict::Send);
+                    }
+                    if let Some(callback) = on_informational {
+                        callback.call(status, &fields::to_header_map(head.fields())?);
+                    }
+                }
                 event => return Poll::Ready(Err(unexpected(event))),
             }
         }
@@ -70,6 +85,13 @@ impl Incoming {
             self.guard.session.end();
         }
         error
+    }
+
+    /// Settles whether a body that is held back will be sent.
+    fn decide(&mut self, verdict: Verdict) {
+        if let Some(upload) = &mut self.upload {
+            upload.decide(verdict);
+        }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<ResponseHead>, Error>> {

@@ -1,6 +1,7 @@
 //! One attempt at one exchange: a request out, the head of its response back.
 
 mod guard;
+mod hold;
 mod incoming;
 mod outer_body;
 mod prepared;
@@ -75,7 +76,7 @@ pub(crate) async fn attempt(
         let outer = send(transport, outer, &mut upload, &guard).await?;
         drop(opening);
         let mut incoming = Incoming::new(outer, response, guard.clone(), upload);
-        let head = poll_fn(|cx| incoming.poll_head(cx)).await?;
+        let head = poll_fn(|cx| incoming.poll_head(cx, prepared.on_informational())).await?;
         Ok((head, incoming))
     };
     let (item, incoming) = exchange.await.map_err(|error| {
@@ -107,7 +108,9 @@ fn begin(
     guard: &Arc<StreamGuard>,
 ) -> Result<(OuterBody, Option<Link>), Error> {
     let whole = match &body.0 {
-        Kind::Complete(bytes) if bytes.len() <= MAX_CONTENT_LEN => Some(bytes.clone()),
+        Kind::Complete(bytes) if bytes.len() <= MAX_CONTENT_LEN && !prepared.expects_continue() => {
+            Some(bytes.clone())
+        }
         _ => None,
     };
     let Some(bytes) = whole else {

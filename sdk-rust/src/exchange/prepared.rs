@@ -1,8 +1,9 @@
 use crate::error::InvalidRequest;
+use crate::informational::OnInformational;
 use crate::origin::Origin;
 use crate::request_body::RequestBody;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderValue, Method, request};
 use http_body::Body;
 use steve_protocol::head::{BodyLength, HopByHop, RequestHead, ResponseHead, encode_request};
@@ -14,6 +15,8 @@ pub(crate) struct Prepared {
     body_length: BodyLength,
     /// The values of `connection`, which is not in the head itself.
     connection: Vec<HeaderValue>,
+    expects_continue: bool,
+    on_informational: Option<OnInformational>,
 }
 
 impl Prepared {
@@ -49,6 +52,10 @@ impl Prepared {
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .filter(|(name, value)| !hop_by_hop.drops(name, value))
             .collect::<Vec<_>>();
+        let expects_continue = !body.is_end_stream()
+            && fields.iter().any(|(name, value)| {
+                *name == EXPECT.as_str() && value.eq_ignore_ascii_case(b"100-continue")
+            });
         let method = parts.method.as_str();
         let head =
             encode_request(method, origin.scheme(), origin.authority(), &path, fields.into_iter())?;
@@ -59,7 +66,14 @@ impl Prepared {
             return Err(InvalidRequest::ContentLength);
         }
         let body_length = BodyLength::of_request(&decoded);
-        Ok(Self { head, method: parts.method, body_length, connection })
+        Ok(Self {
+            head,
+            method: parts.method,
+            body_length,
+            connection,
+            expects_continue,
+            on_informational: parts.extensions.remove(),
+        })
     }
 
     /// The content of the HEAD frame.
@@ -75,6 +89,15 @@ impl Prepared {
     /// The caller's `connection` fields: they take fields away from the trailers too.
     pub(super) fn connection(&self) -> &[HeaderValue] {
         &self.connection
+    }
+
+    /// The body is not to be sent before the app wants it.
+    pub(super) fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    pub(super) fn on_informational(&self) -> Option<&OnInformational> {
+        self.on_informational.as_ref()
     }
 
     pub(super) fn is_head_request(&self) -> bool {

@@ -1,5 +1,6 @@
 use super::Prepared;
 use super::guard::StreamGuard;
+use super::hold::{Hold, Verdict};
 use super::outer_body::Aborted;
 use crate::error::{BoxError, Error, InvalidRequest, SharedError};
 use crate::request_body::Kind;
@@ -21,6 +22,8 @@ use tokio::sync::oneshot;
 pub(crate) struct Upload {
     sealer: MessageSealer<Request>,
     source: Option<UnsyncBoxBody<Bytes, BoxError>>,
+    /// While the app has not said that it wants the body.
+    hold: Option<Hold>,
     /// Taken from the source, to be sealed.
     pending: Bytes,
     trailers: Option<HeaderMap>,
@@ -49,11 +52,13 @@ impl Upload {
             Kind::Complete(bytes) => (bytes, None),
             Kind::Stream(source) => (Bytes::new(), Some(source)),
         };
+        let (hold, verdict) = prepared.expects_continue().then(Hold::new).unzip();
         let (keep, wanted) = oneshot::channel();
         let (alive, over) = oneshot::channel();
         let upload = Self {
             sealer,
             source,
+            hold,
             pending,
             trailers: None,
             length: prepared.body_length(),
@@ -63,7 +68,7 @@ impl Upload {
             wanted,
             _alive: alive,
         };
-        (upload, Link { over, _keep: keep })
+        (upload, Link { over, verdict, _keep: keep })
     }
 
     /// The next bytes for the network.
@@ -75,9 +80,12 @@ impl Upload {
             return Poll::Ready(None);
         }
         if self.wanted.poll_unpin(cx).is_ready() {
-            return Poll::Ready(Some(Err(Aborted)));
+            return Poll::Ready(Some(self.withdraw()));
         }
-        while !self.sealer.is_over() && self.out.len() < MAX_CONTENT_LEN {
+        while !self.sealer.is_over()
+            && self.out.len() < MAX_CONTENT_LEN
+            && self.poll_hold(cx).is_ready()
+        {
             match self.poll_seal(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
@@ -94,6 +102,26 @@ impl Upload {
             return Poll::Ready(Some(Ok(self.out.split().freeze())));
         }
         if self.sealer.is_over() { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Ready when the body may be sent.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(hold) = &mut self.hold {
+            ready!(hold.poll_release(cx));
+            self.hold = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// The last of a request whose response nobody reads any more: a body that never began can be
+    /// given up in order.
+    fn withdraw(&mut self) -> Result<Bytes, Aborted> {
+        if self.hold.is_none() || !self.out.is_empty() {
+            return Err(Aborted);
+        }
+        self.source = None;
+        self.sealer.reset(ResetCode::CANCELLED, &mut self.out).map_err(|_| Aborted)?;
+        Ok(self.out.split().freeze())
     }
 
     /// Seals the next piece of the body.
@@ -157,10 +185,19 @@ impl Upload {
 /// The response's connection to its request's upload; dropping it aborts what is left of that.
 pub(crate) struct Link {
     over: oneshot::Receiver<Infallible>,
+    verdict: Option<oneshot::Sender<Verdict>>,
     _keep: oneshot::Sender<Infallible>,
 }
 
 impl Link {
+    /// Settles whether a body that is held back will be sent; the first verdict stays.
+    pub(super) fn decide(&mut self, verdict: Verdict) {
+        if let Some(sender) = self.verdict.take() {
+            // The upload may have run out of patience.
+            let _ = sender.send(verdict);
+        }
+    }
+
     /// Ready when the upload is over, one way or the other.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.over.poll_unpin(cx).map(|_| ())
