@@ -1,6 +1,8 @@
 use futures_util::FutureExt;
+use http_body::Body;
+use hyper::body::Incoming;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
@@ -46,5 +48,28 @@ impl Hold {
             Poll::Pending => {}
         }
         self.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE))).poll_unpin(cx)
+    }
+}
+
+/// The outer answer to a request that was withdrawn: dropped before its end, it would take the
+/// withdrawal with it.
+pub(super) struct Farewell {
+    answer: Incoming,
+    patience: Pin<Box<Sleep>>,
+}
+
+impl Farewell {
+    pub(super) fn new(answer: Incoming) -> Self {
+        Self { answer, patience: Box::pin(sleep(PATIENCE)) }
+    }
+
+    /// Ready when the answer has ended, or is late.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.patience.poll_unpin(cx).is_ready() {
+            if !matches!(ready!(Pin::new(&mut self.answer).poll_frame(cx)), Some(Ok(_))) {
+                break;
+            }
+        }
+        Poll::Ready(())
     }
 }

@@ -78,6 +78,13 @@ impl Incoming {
         })
     }
 
+    /// The response is complete: what is left of the request is given up.
+    pub(crate) fn finish(self) {
+        if let Some(upload) = self.upload {
+            upload.finish(self.outer);
+        }
+    }
+
     /// What to report for `error`; ends the session if that calls for it.
     pub(crate) fn cause(&self, error: Error) -> Error {
         let error = self.guard.cause(error);

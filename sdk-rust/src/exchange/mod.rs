@@ -91,7 +91,12 @@ pub(crate) async fn attempt(
     let headers =
         fields::to_header_map(head.fields()).map_err(|error| Failed { error, sent: true })?;
     let length = prepared.response_length(&head);
-    let body = if fin { Body::empty() } else { Body::new(incoming, idle_timeout, length) };
+    let body = if fin {
+        incoming.finish();
+        Body::empty()
+    } else {
+        Body::new(incoming, idle_timeout, length)
+    };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or_default();
     *response.headers_mut() = headers;

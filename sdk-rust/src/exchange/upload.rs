@@ -1,6 +1,6 @@
 use super::Prepared;
 use super::guard::StreamGuard;
-use super::hold::{Hold, Verdict};
+use super::hold::{Farewell, Hold, Verdict};
 use super::outer_body::Aborted;
 use crate::error::{BoxError, Error, InvalidRequest, SharedError};
 use crate::request_body::Kind;
@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,8 +34,11 @@ pub(crate) struct Upload {
     /// Sealed, to be sent.
     out: BytesMut,
     guard: Arc<StreamGuard>,
-    /// Its other end is dropped when nobody wants a response any more.
-    wanted: oneshot::Receiver<Infallible>,
+    /// Gives the outer answer when the response is complete; its other end is dropped when nobody
+    /// wants a response any more.
+    over: oneshot::Receiver<Incoming>,
+    /// Set when the request was withdrawn.
+    farewell: Option<Farewell>,
     /// Dropped with the upload; then `guard` holds the reason if it failed.
     _alive: oneshot::Sender<Infallible>,
 }
@@ -53,8 +57,8 @@ impl Upload {
             Kind::Stream(source) => (Bytes::new(), Some(source)),
         };
         let (hold, verdict) = prepared.expects_continue().then(Hold::new).unzip();
-        let (keep, wanted) = oneshot::channel();
-        let (alive, over) = oneshot::channel();
+        let (finish, over) = oneshot::channel();
+        let (alive, ended) = oneshot::channel();
         let upload = Self {
             sealer,
             source,
@@ -65,10 +69,11 @@ impl Upload {
             connection: prepared.connection().to_vec(),
             out,
             guard,
-            wanted,
+            over,
+            farewell: None,
             _alive: alive,
         };
-        (upload, Link { over, verdict, _keep: keep })
+        (upload, Link { ended, verdict, finish })
     }
 
     /// The next bytes for the network.
@@ -76,11 +81,15 @@ impl Upload {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if let Some(farewell) = &mut self.farewell {
+            ready!(farewell.poll_end(cx));
+            self.farewell = None;
+        }
         if self.is_over() {
             return Poll::Ready(None);
         }
-        if self.wanted.poll_unpin(cx).is_ready() {
-            return Poll::Ready(Some(self.withdraw()));
+        if let Poll::Ready(answer) = self.over.poll_unpin(cx) {
+            return Poll::Ready(Some(self.withdraw(answer.ok())));
         }
         while !self.sealer.is_over()
             && self.out.len() < MAX_CONTENT_LEN
@@ -113,12 +122,11 @@ impl Upload {
         Poll::Ready(())
     }
 
-    /// The last of a request whose response nobody reads any more: a body that never began can be
-    /// given up in order.
-    fn withdraw(&mut self) -> Result<Bytes, Aborted> {
-        if self.hold.is_none() || !self.out.is_empty() {
-            return Err(Aborted);
-        }
+    /// The last of a request whose response is complete, or not wanted any more: a body that never
+    /// began can be given up in order.
+    fn withdraw(&mut self, answer: Option<Incoming>) -> Result<Bytes, Aborted> {
+        let (Some(answer), Some(_)) = (answer, &self.hold) else { return Err(Aborted) };
+        self.farewell = Some(Farewell::new(answer));
         self.source = None;
         self.sealer.reset(ResetCode::CANCELLED, &mut self.out).map_err(|_| Aborted)?;
         Ok(self.out.split().freeze())
@@ -178,15 +186,15 @@ impl Upload {
 
     /// True when the network has got everything.
     pub(super) fn is_over(&self) -> bool {
-        self.sealer.is_over() && self.out.is_empty()
+        self.sealer.is_over() && self.out.is_empty() && self.farewell.is_none()
     }
 }
 
 /// The response's connection to its request's upload; dropping it aborts what is left of that.
 pub(crate) struct Link {
-    over: oneshot::Receiver<Infallible>,
+    ended: oneshot::Receiver<Infallible>,
     verdict: Option<oneshot::Sender<Verdict>>,
-    _keep: oneshot::Sender<Infallible>,
+    finish: oneshot::Sender<Incoming>,
 }
 
 impl Link {
@@ -198,8 +206,14 @@ impl Link {
         }
     }
 
+    /// The response is complete; `answer` is what it came in.
+    pub(super) fn finish(self, answer: Incoming) {
+        // An upload that is over does not need it.
+        let _ = self.finish.send(answer);
+    }
+
     /// Ready when the upload is over, one way or the other.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.over.poll_unpin(cx).map(|_| ())
+        self.ended.poll_unpin(cx).map(|_| ())
     }
 }

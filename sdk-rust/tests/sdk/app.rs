@@ -97,6 +97,11 @@ impl Exchange {
         self.send(|sealer, out| sealer.head(&head, fin, out).unwrap()).await;
     }
 
+    async fn informational(&mut self, status: u16, fields: &[(&str, &[u8])]) {
+        let head = encode_response(status, fields.iter().copied()).unwrap();
+        self.send(|sealer, out| sealer.informational(&head, out).unwrap()).await;
+    }
+
     async fn data(&mut self, data: &[u8], fin: bool) {
         self.send(|sealer, out| sealer.data(data, fin, out).unwrap()).await;
     }
@@ -130,6 +135,43 @@ impl App {
             "GET /slow" => {
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 exchange.head(204, &[], true).await;
+            }
+            "GET /fields" => {
+                let mut text = String::new();
+                for line in exchange.head.fields().iter() {
+                    text += &format!("{}: {}\n", line.name(), line.value().escape_ascii());
+                }
+                let authority = exchange.head.authority().to_owned();
+                exchange.head(200, &[("x-authority", authority.as_bytes())], false).await;
+                exchange.data(text.as_bytes(), true).await;
+            }
+            "GET /redirect" => exchange.head(302, &[("location", b"/there")], true).await,
+            "GET /not-modified" => exchange.head(304, &[("content-length", b"9")], true).await,
+            "GET /hints" => {
+                exchange.informational(103, &[("link", b"</a>"), ("link", b"</b>")]).await;
+                exchange.informational(103, &[("link", b"</c>")]).await;
+                exchange.head(204, &[], true).await;
+            }
+            "POST /continue" => {
+                exchange.informational(100, &[]).await;
+                self.echo(exchange).await?;
+            }
+            "POST /refused" => {
+                exchange.head(417, &[], false).await;
+                exchange.data(b"not that", true).await;
+                while exchange.read().await?.is_some() {
+                    self.received.fetch_add(1, SeqCst);
+                }
+            }
+            "POST /silent" => {
+                while let Some(data) = exchange.read().await? {
+                    self.received.fetch_add(data.len(), SeqCst);
+                }
+                exchange.head(200, &[], true).await;
+            }
+            "GET /until-gone" => {
+                exchange.out.closed().await;
+                return Err(Ending::Truncated);
             }
             "GET /never" => std::future::pending().await,
             "GET /stalls" => {

@@ -34,8 +34,8 @@ impl Hosts {
 
     fn is_admitted(&self, name: &str) -> bool {
         ["http", self.service_scheme].iter().any(|scheme| {
-            Origin::parse(&format!("{scheme}://{name}"))
-                .is_ok_and(|origin| self.admitted.contains(&origin))
+            Origin::split(&format!("{scheme}://{name}"))
+                .is_ok_and(|(origin, rest)| rest.is_empty() && self.admitted.contains(&origin))
         })
     }
 }
