@@ -183,7 +183,7 @@ impl Inner {
     }
 
     /// Opens a stream on a session that is good for it.
-    async fn ticket(self: &Arc<Self>) -> Result<Ticket, Error> {
+    pub(crate) async fn ticket(self: &Arc<Self>) -> Result<Ticket, Error> {
         for _ in 0..MAX_SESSIONS {
             let session = self.session().await?;
             let Some(permit) = session.permit().await else { continue };

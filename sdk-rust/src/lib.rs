@@ -53,6 +53,7 @@ mod sessions;
 mod suites;
 mod transport;
 mod trusted;
+mod upgrade;
 
 pub use body::Body;
 pub use builder::ClientBuilder;
@@ -75,3 +76,5 @@ pub use steve_protocol::handshake::HandshakeError;
 pub use steve_protocol::stream::{ResetCode, StreamError};
 pub use steve_protocol::suite::Suite;
 pub use suites::default_suites;
+pub use tokio_tungstenite;
+pub use upgrade::{UpgradeError, Upgraded, WebSocketBuilder, WebSocketError};

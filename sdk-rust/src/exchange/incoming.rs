@@ -1,13 +1,12 @@
 use super::guard::StreamGuard;
 use super::hold::Verdict;
+use super::source::Source;
 use super::upload::Link;
 use crate::error::{ChannelError, Error};
 use crate::fields;
 use crate::informational::OnInformational;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use http_body::Body;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use steve_protocol::head::ResponseHead;
@@ -15,7 +14,7 @@ use steve_protocol::stream::{Event, MessageOpener, Response, StreamError};
 
 /// A response while it arrives. Dropping it cancels the exchange.
 pub(crate) struct Incoming {
-    outer: hyper::body::Incoming,
+    source: Source,
     opener: MessageOpener<Response>,
     guard: Arc<StreamGuard>,
     upload: Option<Link>,
@@ -28,17 +27,17 @@ pub(crate) enum Item {
 }
 
 impl Incoming {
-    pub(super) fn new(
-        outer: hyper::body::Incoming,
+    pub(crate) fn new(
+        source: Source,
         opener: MessageOpener<Response>,
         guard: Arc<StreamGuard>,
         upload: Option<Link>,
     ) -> Self {
-        Self { outer, opener, guard, upload }
+        Self { source, opener, guard, upload }
     }
 
     /// The final head, and whether the message is complete with it.
-    pub(super) fn poll_head(
+    pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         on_informational: Option<&OnInformational>,
@@ -80,8 +79,8 @@ impl Incoming {
 
     /// The response is complete: what is left of the request is given up.
     pub(crate) fn finish(self) {
-        if let Some(upload) = self.upload {
-            upload.finish(self.outer);
+        if let (Some(upload), Source::Answer(answer)) = (self.upload, self.source) {
+            upload.finish(answer);
         }
     }
 
@@ -107,15 +106,14 @@ impl Incoming {
                 return Poll::Ready(Ok(event));
             }
             self.poll_upload(cx)?;
-            match ready!(Pin::new(&mut self.outer).poll_frame(cx)) {
-                Some(Ok(frame)) => {
+            match ready!(self.source.poll_chunk(cx)) {
+                Some(chunk) => {
                     self.guard.session.touch();
-                    self.opener.push(frame.into_data().unwrap_or_default());
+                    self.opener.push(chunk);
                 }
-                // An outer transport error is a truncation as well (SPEC.md, Section 9.3).
-                Some(Err(_)) | None => {
-                    self.opener.end()?;
-                    return Poll::Ready(Err(StreamError::Truncated.into()));
+                None => {
+                    let truncated = StreamError::Truncated.into();
+                    return Poll::Ready(Err(self.source.refusal().unwrap_or(truncated)));
                 }
             }
         }

@@ -3,10 +3,12 @@ use crate::informational::OnInformational;
 use crate::origin::Origin;
 use crate::request_body::RequestBody;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, UPGRADE};
 use http::{HeaderValue, Method, request};
 use http_body::Body;
-use steve_protocol::head::{BodyLength, HopByHop, RequestHead, ResponseHead, encode_request};
+use steve_protocol::head::{
+    BodyLength, HeadError, HopByHop, RequestHead, ResponseHead, encode_request,
+};
 
 /// A request's head, encoded: what every attempt at it sends.
 pub(crate) struct Prepared {
@@ -26,8 +28,28 @@ impl Prepared {
     /// gets a `content-length`.
     pub(crate) fn new(
         origin: &Origin,
+        parts: request::Parts,
+        body: &RequestBody,
+    ) -> Result<Self, InvalidRequest> {
+        Self::build(origin, parts, body, false)
+    }
+
+    /// The same for a request that asks for an upgrade: its `upgrade` field stays.
+    pub(crate) fn for_upgrade(
+        origin: &Origin,
+        parts: request::Parts,
+    ) -> Result<Self, InvalidRequest> {
+        if !parts.headers.contains_key(UPGRADE) {
+            return Err(HeadError::Upgrade.into());
+        }
+        Self::build(origin, parts, &RequestBody::empty(), true)
+    }
+
+    fn build(
+        origin: &Origin,
         mut parts: request::Parts,
         body: &RequestBody,
+        upgrades: bool,
     ) -> Result<Self, InvalidRequest> {
         if parts.method == Method::CONNECT {
             return Err(InvalidRequest::Connect);
@@ -50,7 +72,9 @@ impl Prepared {
         let fields = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .filter(|(name, value)| !hop_by_hop.drops(name, value))
+            .filter(|(name, value)| {
+                (upgrades && *name == UPGRADE.as_str()) || !hop_by_hop.drops(name, value)
+            })
             .collect::<Vec<_>>();
         let expects_continue = !body.is_end_stream()
             && fields.iter().any(|(name, value)| {
@@ -77,7 +101,7 @@ impl Prepared {
     }
 
     /// The content of the HEAD frame.
-    pub(super) fn head(&self) -> &[u8] {
+    pub(crate) fn head(&self) -> &[u8] {
         &self.head
     }
 
@@ -96,7 +120,7 @@ impl Prepared {
         self.expects_continue
     }
 
-    pub(super) fn on_informational(&self) -> Option<&OnInformational> {
+    pub(crate) fn on_informational(&self) -> Option<&OnInformational> {
         self.on_informational.as_ref()
     }
 
@@ -105,7 +129,7 @@ impl Prepared {
     }
 
     /// The length of the response's body, if its head says that.
-    pub(super) fn response_length(&self, head: &ResponseHead) -> Option<u64> {
+    pub(crate) fn response_length(&self, head: &ResponseHead) -> Option<u64> {
         head.content_length().filter(|_| !self.is_head_request())
     }
 }

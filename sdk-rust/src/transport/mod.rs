@@ -3,9 +3,11 @@
 mod connector;
 mod limited;
 mod pem;
+mod tunnel;
 
 pub(crate) use limited::read_exact;
 pub(crate) use pem::certificates;
+pub(crate) use tunnel::{TunnelReader, TunnelWriter, Tunnels};
 
 use crate::error::{BuildError, Error, Stage};
 use crate::exchange::OuterBody;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 const EVIDENCE_PATH: &str = "/.well-known/steve/v3/evidence";
 const STREAM_PATH: &str = "/.well-known/steve/v3/stream";
+const TUNNEL_PATH: &str = "/.well-known/steve/v3/tunnel";
 const STREAM_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.steve.stream");
 const CHALLENGE_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -36,6 +39,7 @@ pub(crate) struct Transport {
     client: Client<Connector, OuterBody>,
     evidence: Uri,
     stream: Uri,
+    pub(crate) tunnels: Tunnels,
 }
 
 impl Transport {
@@ -44,7 +48,7 @@ impl Transport {
         roots: Vec<CertificateDer<'static>>,
         connect_timeout: Duration,
     ) -> Result<Self, BuildError> {
-        let connector = Connector::new(roots, connect_timeout)?;
+        let connector = Connector::new(roots.clone(), connect_timeout, true)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_MAX_IDLE)
@@ -62,7 +66,9 @@ impl Transport {
                 .build()
                 .unwrap_or_default()
         };
-        Ok(Self { client, evidence: uri(EVIDENCE_PATH), stream: uri(STREAM_PATH) })
+        let connector = Connector::new(roots, connect_timeout, false)?;
+        let tunnels = Tunnels { connector, uri: uri(TUNNEL_PATH) };
+        Ok(Self { client, evidence: uri(EVIDENCE_PATH), stream: uri(STREAM_PATH), tunnels })
     }
 
     /// Posts a challenge; gives the encoded evidence.
@@ -113,7 +119,10 @@ impl Transport {
 /// The code in `{"error":"<code>"}`, if it is one that can be shown to a person.
 fn error_code(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let code = body.get("error")?.as_str()?;
+    plain_code(body.get("error")?.as_str()?)
+}
+
+fn plain_code(code: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     ((1..=40).contains(&code.len()) && code.bytes().all(plain)).then(|| code.to_owned())
 }

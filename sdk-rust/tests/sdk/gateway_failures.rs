@@ -99,8 +99,11 @@ async fn a_response_that_breaks_off_never_ends_cleanly() {
         let request = gateway.request("GET", path);
         let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed();
         let request = request.body(body).unwrap();
-        let response = gateway.http2().await.send_request(request).await.unwrap();
-        let error = response.into_body().collect().await.unwrap_err();
+        // The break can come before its client has seen the head.
+        let error = match gateway.http2().await.send_request(request).await {
+            Ok(response) => response.into_body().collect().await.map(|_| ()).unwrap_err(),
+            Err(error) => error,
+        };
         assert!(!error.is_canceled(), "{error:?}");
     }
 }

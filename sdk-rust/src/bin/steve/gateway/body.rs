@@ -32,8 +32,12 @@ impl Progress {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
     fn note(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Relaxed);
+        self.add(bytes as u64);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }

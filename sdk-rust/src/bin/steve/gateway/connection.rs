@@ -1,6 +1,7 @@
 use super::Gateway;
 use super::forward::Forwarder;
 use super::hosts::Hosts;
+use super::upgrade::Joint;
 use crate::args::Limits;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -10,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::timeout;
 
 /// For a connection that is to close, while no request is open.
@@ -44,23 +45,30 @@ pub(super) async fn serve(
     let hosts = Hosts::new(gateway.client.origin(), [gateway.address, local]);
     let builder = builder(&gateway.limits);
     let mut idle_timeout = if place.turned_away { LAST_WORDS } else { gateway.limits.idle_timeout };
-    let forwarder = Arc::new(Forwarder { gateway, hosts, turned_away: place.turned_away });
+    let (joint, mut joints) = mpsc::channel::<Joint>(1);
+    let turned_away = place.turned_away;
+    let forwarder = Arc::new(Forwarder { gateway, hosts, turned_away, joint });
     let service = service_fn(|request| {
         let (forwarder, active) = (forwarder.clone(), activity.begin());
         async move { Ok::<_, Infallible>(forwarder.answer(request, active).await) }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(tcp), service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(tcp), service));
     let mut ending = false;
     loop {
         tokio::select! {
             // How a connection ends is its client's affair.
-            _ = connection.as_mut() => return,
+            _ = connection.as_mut() => break,
             () = activity.idle_for(idle_timeout) => if ending { return },
             _ = closing.wait_for(|closing| *closing), if !ending => {}
         }
         connection.as_mut().graceful_shutdown();
         ending = true;
         idle_timeout = LAST_WORDS;
+    }
+    let Ok(joint) = joints.try_recv() else { return };
+    tokio::select! {
+        () = joint.carry() => {}
+        _ = closing.wait_for(|closing| *closing) => {}
     }
 }
 

@@ -4,6 +4,7 @@ use super::connection::Active;
 use super::hosts::Hosts;
 use super::line::Line;
 use super::refusal::Refusal;
+use super::upgrade::{self, Joint};
 use bytes::Bytes;
 use http::header::{COOKIE, HOST};
 use http::uri::PathAndQuery;
@@ -12,8 +13,8 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use std::pin::pin;
 use std::sync::Arc;
-use steve_sdk::{Body, Error, RequestBody};
-use tokio::sync::OwnedSemaphorePermit;
+use steve_sdk::{Body, Error, RequestBody, UpgradeError, Upgraded};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 /// Answers the requests of one connection.
@@ -22,6 +23,8 @@ pub(super) struct Forwarder {
     pub(super) hosts: Hosts,
     /// The connection is one too many.
     pub(super) turned_away: bool,
+    /// Takes the one upgrade that a connection can have.
+    pub(super) joint: mpsc::Sender<Joint>,
 }
 
 impl Forwarder {
@@ -32,11 +35,27 @@ impl Forwarder {
         request: Request<Incoming>,
         active: Active,
     ) -> Response<DownBody> {
-        let (parts, incoming) = request.into_parts();
+        let (mut parts, incoming) = request.into_parts();
         let progress = Progress::begin();
         let mut line = self.gateway.verbose.then(|| Line::begin(&parts, progress.clone()));
-        let (response, permit, failure) = match self.forward(parts, incoming, progress).await {
-            Ok((response, permit)) => (response.map(Content::App), Some(permit), None),
+        let local = upgrade::requested(&mut parts);
+        let answered = self.forward(parts, incoming, progress, local.is_some()).await;
+        let (response, permit, failure) = match answered {
+            Ok((Answer::Response(response), permit)) => {
+                (response.map(Content::App), Some(permit), None)
+            }
+            Ok((Answer::Upgraded(mut response, app), permit)) => {
+                upgrade::answer(response.headers_mut());
+                if let Some(local) = local {
+                    if let Some(line) = &mut line {
+                        line.answered(response.status(), None);
+                    }
+                    // There is room for the one upgrade of a connection.
+                    let joint = Joint { local, app: *app, line: line.take(), _permit: permit };
+                    let _ = self.joint.try_send(joint);
+                }
+                (response.map(|()| Content::Own(Bytes::new())), None, None)
+            }
             Err(refusal) => {
                 let own = refusal.answer().map(|text| Content::Own(Bytes::from(text)));
                 (own, None, Some(refusal.code))
@@ -53,7 +72,8 @@ impl Forwarder {
         parts: request::Parts,
         incoming: Incoming,
         progress: Arc<Progress>,
-    ) -> Result<(Response<Body>, OwnedSemaphorePermit), Refusal> {
+        upgrades: bool,
+    ) -> Result<(Answer, OwnedSemaphorePermit), Refusal> {
         let gateway = &self.gateway;
         self.check(&parts)?;
         let permit = gateway
@@ -68,8 +88,8 @@ impl Forwarder {
             RequestBody::new(UpBody { incoming, progress: progress.clone() })
         };
         let request = to_service(parts, body);
-        match self.response(request, &progress).await? {
-            Ok(response) => Ok((response, permit)),
+        match self.within(&progress, self.send(request, upgrades)).await? {
+            Ok(answer) => Ok((answer, permit)),
             Err(error) => {
                 let refusal = Refusal::from(&error);
                 if error.is_policy_refusal() || error.is_evidence_invalid() {
@@ -105,14 +125,26 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Waits for the response as long as the request makes progress, and the head's time after that.
-    async fn response(
+    async fn send(&self, request: Request<RequestBody>, upgrades: bool) -> Result<Answer, Error> {
+        let client = &self.gateway.client;
+        if !upgrades {
+            return client.request(request).await.map(Answer::Response);
+        }
+        match client.upgrade(upgrade::ask(request)).await {
+            Ok((response, app)) => Ok(Answer::Upgraded(response, Box::new(app))),
+            Err(UpgradeError::Refused(response)) => Ok(Answer::Response(*response)),
+            Err(UpgradeError::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Waits for a response as long as its request makes progress, and the head's time after that.
+    async fn within<T>(
         &self,
-        request: Request<RequestBody>,
         progress: &Progress,
-    ) -> Result<Result<Response<Body>, Error>, Refusal> {
+        response: impl Future<Output = T>,
+    ) -> Result<T, Refusal> {
         let limit = self.gateway.head_timeout;
-        let mut response = pin!(self.gateway.client.request(request));
+        let mut response = pin!(response);
         loop {
             let left = limit.saturating_sub(progress.last().elapsed());
             if let Ok(response) = timeout(left, response.as_mut()).await {
@@ -123,6 +155,12 @@ impl Forwarder {
             }
         }
     }
+}
+
+/// What the app answered.
+enum Answer {
+    Response(Response<Body>),
+    Upgraded(Response<()>, Box<Upgraded>),
 }
 
 /// The request as the SDK wants it: no name of the host, which is the origin's.

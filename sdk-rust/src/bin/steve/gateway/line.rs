@@ -42,6 +42,13 @@ impl Line {
         self.down += bytes as u64;
     }
 
+    /// An upgraded connection has ended, with so many bytes from and to the client.
+    pub(super) fn carried(&mut self, up: u64, down: u64) {
+        self.progress.add(up);
+        self.down = down;
+        self.complete();
+    }
+
     /// The app's response is complete.
     pub(super) fn complete(&mut self) {
         self.failure = None;

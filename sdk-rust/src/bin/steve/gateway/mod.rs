@@ -8,6 +8,7 @@ mod line;
 mod refusal;
 mod serve;
 mod signals;
+mod upgrade;
 
 use crate::args::{ConnectArgs, Limits};
 use crate::exit::Failure;
@@ -28,7 +29,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
 pub(crate) const HELP: &str = "\
 It speaks HTTP/1.1, and HTTP/2 without TLS to clients that begin with it. Requests must name the
 address it listens on, or the service, as their host; others are answered 421. Redirects are passed
-on; a redirect to the service's own URL leads past this gateway. Protocol upgrades are ignored.
+on; a redirect to the service's own URL leads past this gateway. WebSockets over HTTP/1.1 are carried;
+other protocol upgrades are ignored, and of informational responses only 100 is passed on.
 
 An answer of the gateway itself has the field \"steve-gateway\" with an error code, and a JSON body
 {\"error\": code, \"message\": sentence}. No app can send that field. A response that breaks off
@@ -38,8 +40,8 @@ It never sends anything to an enclave that the policy refuses. If the enclave is
 one, requests are answered 502 and the command ends with exit code 3 or 4. Other failures are
 answered 502, or 504 when time ran out, and it goes on.
 
-After an interrupt (Ctrl-C) or SIGTERM it finishes the requests at hand for up to 30 seconds; a
-second one ends it at once. Exit codes: 0 after a signal, otherwise as for the other commands.";
+After an interrupt (Ctrl-C) or SIGTERM it finishes the requests at hand for up to 30 seconds, and ends
+WebSockets; a second one ends it at once. Exit codes: 0 after a signal, otherwise as for the other commands.";
 
 /// What all connections share.
 struct Gateway {
