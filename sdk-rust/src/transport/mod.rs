@@ -58,17 +58,23 @@ impl Transport {
             // A stream id is sent once (SPEC.md, Section 9.1); a new attempt is a new stream.
             .retry_canceled_requests(false)
             .build(connector);
-        let uri = |path| {
+        let uri = |scheme, path| {
             Uri::builder()
-                .scheme(origin.scheme())
+                .scheme(scheme)
                 .authority(origin.authority())
                 .path_and_query(path)
                 .build()
                 .unwrap_or_default()
         };
-        let connector = Connector::new(roots, connect_timeout, false)?;
-        let tunnels = Tunnels { connector, uri: uri(TUNNEL_PATH) };
-        Ok(Self { client, evidence: uri(EVIDENCE_PATH), stream: uri(STREAM_PATH), tunnels })
+        let scheme = origin.scheme();
+        let socket_scheme = if scheme == "https" { "wss" } else { "ws" };
+        let tunnels = Tunnels {
+            connector: Connector::new(roots, connect_timeout, false)?,
+            uri: uri(scheme, TUNNEL_PATH),
+            socket: uri(socket_scheme, TUNNEL_PATH),
+        };
+        let (evidence, stream) = (uri(scheme, EVIDENCE_PATH), uri(scheme, STREAM_PATH));
+        Ok(Self { client, evidence, stream, tunnels })
     }
 
     /// Posts a challenge; gives the encoded evidence.

@@ -41,6 +41,8 @@ pub(crate) struct TunnelReader {
 pub(crate) struct Tunnels {
     pub(super) connector: Connector,
     pub(super) uri: Uri,
+    /// The same with the scheme of a WebSocket.
+    pub(super) socket: Uri,
 }
 
 impl Tunnels {
@@ -49,7 +51,7 @@ impl Tunnels {
         let stage = Stage::Request;
         let io = self.connector.clone().call(self.uri.clone()).await;
         let io = io.map_err(|error| Error::transport(stage, true, error))?;
-        let request = self.uri.clone().into_client_request().map_err(failed)?;
+        let request = self.socket.clone().into_client_request().map_err(failed)?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)

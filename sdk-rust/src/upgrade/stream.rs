@@ -56,7 +56,11 @@ impl Upgraded {
         sent.map_err(io_error)?;
         self.guard.sending();
         self.guard.sizes.add_request(data.len());
-        Poll::Ready(Ok(()))
+        // On its way at once, as with a socket; what does not fit there waits for a flush.
+        match Pin::new(&mut self.writer).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(io_error(error))),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ fn empty() -> H2Body {
 async fn http1_fields_methods_and_statuses() {
     let gateway = Gateway::start(&[]).await;
     let fields = "x-b: 1\r\ncookie: a=1\r\nX-A: 2\r\nx-b: 3\r\nte: trailers\r\nx-hop: 4\r\n\
-                  upgrade: websocket\r\nconnection: close, upgrade, x-hop\r\n";
+                  upgrade: h2c\r\nconnection: close, upgrade, x-hop\r\n";
     let answer = gateway.raw(&gateway.head("GET /fields", fields)).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");

@@ -18,3 +18,5 @@ mod retries;
 mod sessions;
 mod streaming;
 mod support;
+mod tunnel;
+mod upgrades;
