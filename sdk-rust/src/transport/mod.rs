@@ -31,6 +31,10 @@ const CHALLENGE_TYPE: HeaderValue = HeaderValue::from_static("application/octet-
 const MAX_ERROR_LEN: usize = 1024;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const POOL_MAX_IDLE: usize = 64;
+/// HTTP/2 flow control windows in bytes. That of a connection is so large that the streams' own
+/// windows are what counts: responses that nobody reads hold up no others.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// Finds out that the other end is gone, also while nothing is sent.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -53,6 +57,8 @@ impl Transport {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_MAX_IDLE)
             .pool_timer(TokioTimer::new())
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .timer(TokioTimer::new())
             // A stream id is sent once (SPEC.md, Section 9.1); a new attempt is a new stream.

@@ -78,14 +78,15 @@ impl Proxy {
         let binding = BASE64_URL_SAFE_NO_PAD.encode(session.binding());
         let (out, mut sealed) = mpsc::channel(1);
         let exchange = Exchange::new(*stream, source, out, binding);
-        let proxy = self.clone();
-        tokio::spawn(async move { proxy.app.serve(exchange).await });
-        while let Some(chunk) = sealed.recv().await {
-            if sender.send(Message::Binary(chunk)).await.is_err() {
-                return;
+        let forward = async move {
+            while let Some(chunk) = sealed.recv().await {
+                if sender.send(Message::Binary(chunk)).await.is_err() {
+                    return;
+                }
             }
-        }
-        let _ = sender.close().await;
+            let _ = sender.close().await;
+        };
+        tokio::join!(self.app.serve(exchange), forward);
     }
 }
 

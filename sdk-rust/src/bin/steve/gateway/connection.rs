@@ -20,8 +20,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const MAX_FIELDS: usize = 256;
 /// HTTP/2 counts this much for a field line besides its name and value.
 const FIELD_OVERHEAD: u32 = 32;
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 512 << 10;
+/// HTTP/2 flow control windows in bytes: a request body that the app does not read holds up no
+/// other on its connection.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 const SEND_BUFFER: usize = 64 << 10;
 
 /// A place for a connection, taken as long as this lives.

@@ -38,7 +38,7 @@ impl Forwarder {
         let (mut parts, incoming) = request.into_parts();
         let progress = Progress::begin();
         let mut line = self.gateway.verbose.then(|| Line::begin(&parts, progress.clone()));
-        let local = upgrade::requested(&mut parts);
+        let local = incoming.is_end_stream().then(|| upgrade::requested(&mut parts)).flatten();
         let answered = self.forward(parts, incoming, progress, local.is_some()).await;
         let (response, permit, failure) = match answered {
             Ok((Answer::Response(response), permit)) => {
