@@ -20,10 +20,11 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// `extra_roots` are trusted for TLS besides the roots of the web.
+    /// `extra_roots` are trusted for TLS besides the roots of the web. A tunnel needs HTTP/1.1.
     pub(crate) fn new(
         extra_roots: Vec<CertificateDer<'static>>,
         timeout: Duration,
+        http2: bool,
     ) -> Result<Self, BuildError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for root in extra_roots {
@@ -39,12 +40,12 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(super::KEEP_ALIVE));
-        let inner = HttpsConnectorBuilder::new()
-            .with_tls_config(config)
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(tcp);
+        let inner =
+            HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
+        let inner = match http2 {
+            true => inner.enable_http2().wrap_connector(tcp),
+            false => inner.wrap_connector(tcp),
+        };
         Ok(Self { inner, timeout })
     }
 }
