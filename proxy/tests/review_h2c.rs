@@ -231,3 +231,32 @@ async fn row_32_a_client_that_leaves_cancels_what_the_app_does_not_read() {
     let ended = timeout(Duration::from_secs(75), events.recv()).await;
     assert_eq!(ended.expect("not cancelled"), Some("ended"));
 }
+
+#[tokio::test]
+async fn every_request_for_an_app_that_is_down_says_so() {
+    let proxy = fixture(app::nowhere().await).await;
+    let session = proxy.connect(SUITE).await;
+    let calls = (0..30).map(|_| async {
+        Call::get("/").send(proxy.address, &session).await.map(|inner| inner.status)
+    });
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(answer, Ok(502));
+    }
+}
+
+#[tokio::test]
+async fn unusual_requests_pass() {
+    let (app, _) = serve(|request| async move {
+        app::text(format!("{} {:?}", request.method(), request.uri()))
+    })
+    .await;
+    let proxy = fixture(app).await;
+    let session = proxy.connect(SUITE).await;
+    let options = Call::new("OPTIONS", "*").send(proxy.address, &session).await.unwrap();
+    assert_eq!(options.status, 200, "{}", options.text());
+    let head = Call::new("HEAD", "/").send(proxy.address, &session).await.unwrap();
+    assert_eq!((head.status, head.text()), (200, ""));
+    for authority in ["[::1]:80", "a", "a:65535", "a,b;c=d", "xn--a.~!$&'()*+"] {
+        assert!(get_from(&proxy, &session, authority).await < 500, "{authority}");
+    }
+}

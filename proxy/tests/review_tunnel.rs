@@ -212,3 +212,32 @@ async fn pings_that_are_not_read_are_not_collected() {
     io.read_exact(&mut read).await.unwrap();
     assert_eq!(&read, b"still here");
 }
+
+/// The client ends its direction before the app has agreed: SPEC.md, Section 10.6, calls that an error.
+#[tokio::test]
+async fn empty_data_before_the_app_has_agreed_is_an_error() {
+    let app = app::RawApp::start("").await;
+    let proxy = Fixture::start(app.address).await;
+    let session = proxy.connect(SUITE).await;
+    let mut tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
+    tunnel.data(b"", true).await;
+    assert_eq!(tunnel.next().await, Ok(Event::Reset(ResetCode::PROTOCOL_ERROR)));
+}
+
+/// At the end of the wait for open streams an upgraded connection breaks.
+#[tokio::test]
+async fn row_06_shutdown_breaks_upgraded_connections() {
+    let (address, mut connections) = answering(AGREED).await;
+    let proxy = Fixture::with(address, |config| {
+        config.limits.drain_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let session = proxy.connect(SUITE).await;
+    let mut tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
+    assert_eq!(tunnel.status().await, 101);
+    let mut io = connections.recv().await.unwrap();
+    timeout(Duration::from_secs(2), proxy.running.shutdown()).await.unwrap();
+    let ended = timeout(Duration::from_secs(1), io.read_u8()).await.unwrap();
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(!matches!(tunnel.next().await, Ok(Event::Data { fin: true, .. })));
+}
