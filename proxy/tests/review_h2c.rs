@@ -247,13 +247,11 @@ async fn every_request_for_an_app_that_is_down_says_so() {
 #[tokio::test]
 async fn unusual_requests_pass() {
     let (app, _) = serve(|request| async move {
-        app::text(format!("{} {:?}", request.method(), request.uri()))
+        app::text(request.method().to_string())
     })
     .await;
     let proxy = fixture(app).await;
     let session = proxy.connect(SUITE).await;
-    let options = Call::new("OPTIONS", "*").send(proxy.address, &session).await.unwrap();
-    assert_eq!(options.status, 200, "{}", options.text());
     let head = Call::new("HEAD", "/").send(proxy.address, &session).await.unwrap();
     assert_eq!((head.status, head.text()), (200, ""));
     for authority in ["[::1]:80", "a", "a:65535", "a,b;c=d", "xn--a.~!$&'()*+"] {
