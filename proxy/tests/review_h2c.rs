@@ -10,6 +10,7 @@ use common::outer::{self, Body};
 use common::tunnel::Tunnel;
 use common::{Fixture, STREAM, app};
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+const WAIT: u64 = 5;
 const SUITE: Suite = Suite::X25519Aes256Gcm;
 
 async fn serve<F, A>(answer: F) -> (SocketAddr, Arc<AtomicUsize>)
@@ -246,15 +248,63 @@ async fn every_request_for_an_app_that_is_down_says_so() {
 
 #[tokio::test]
 async fn unusual_requests_pass() {
-    let (app, _) = serve(|request| async move {
-        app::text(request.method().to_string())
+    let (app, _) = serve(|request| async move { app::text(request.method().to_string()) }).await;
+    let proxy = fixture(app).await;
+    let session = proxy.connect(SUITE).await;
+    for path in ["/", "*"] {
+        let options = Call::new("OPTIONS", path).send(proxy.address, &session).await.unwrap();
+        assert_eq!(options.status, 200, "{path}");
+    }
+    for authority in ["[::1]:80", "a", "a:65535", "a,b;c=d", "xn--a.~!$&'()*+"] {
+        assert!(get_from(&proxy, &session, authority).await < 500, "{authority}");
+    }
+}
+
+/// Row 32: an echo whose client does not read, and leaves when all buffers are full.
+#[tokio::test]
+async fn row_32_an_echo_that_is_stuck_ends_when_its_client_leaves() {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let (app, _) = serve(move |request| {
+        let sender = sender.clone();
+        async move {
+            let mut received = request.into_body();
+            let (chunks, body) = outer::channel();
+            tokio::spawn(async move {
+                while let Some(Ok(frame)) = received.frame().await {
+                    if chunks.send(Ok(frame.into_data().unwrap_or_default())).await.is_err() {
+                        break;
+                    }
+                }
+                sender.send("ended").unwrap();
+            });
+            Response::new(body)
+        }
     })
     .await;
     let proxy = fixture(app).await;
     let session = proxy.connect(SUITE).await;
-    let head = Call::new("HEAD", "/").send(proxy.address, &session).await.unwrap();
-    assert_eq!((head.status, head.text()), (200, ""));
-    for authority in ["[::1]:80", "a", "a:65535", "a,b;c=d", "xn--a.~!$&'()*+"] {
-        assert!(get_from(&proxy, &session, authority).await < 500, "{authority}");
-    }
+    let before = sockets();
+    let mut tunnel = Tunnel::open(proxy.address, &session).await;
+    let mut out = BytesMut::new();
+    tunnel.stream.request.head(&Call::post("/", "").head(), false, &mut out).unwrap();
+    tunnel.frame(out.freeze()).await;
+    assert_eq!(tunnel.status().await, 200);
+    let filling = async {
+        for _ in 0..1000 {
+            tunnel.data(&[0; 60_000], false).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(3), filling).await.is_err(), "the client is not stuck");
+    drop(tunnel);
+    let ended = timeout(Duration::from_secs(WAIT), events.recv()).await;
+    // Both ends of the connection to the app are in this process.
+    let kept = sockets() - before;
+    assert_eq!(ended.ok().flatten(), Some("ended"), "not cancelled; {kept} sockets kept");
+}
+
+fn sockets() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+        .filter(|link| link.to_string_lossy().starts_with("socket:"))
+        .count()
 }

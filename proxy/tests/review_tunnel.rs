@@ -7,8 +7,9 @@ mod common;
 use bytes::BytesMut;
 use common::client::Call;
 use common::tunnel::{Tunnel, socket};
-use common::{Fixture, app};
+use common::{Fixture, app, outer};
 use futures_util::{SinkExt, StreamExt};
+use http::Response;
 use http_body_util::BodyExt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
+const WAIT: u64 = 5;
 const SUITE: Suite = Suite::X25519Aes256Gcm;
 const AGREED: &str =
     "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\n";
@@ -240,4 +242,53 @@ async fn row_06_shutdown_breaks_upgraded_connections() {
     let ended = timeout(Duration::from_secs(1), io.read_u8()).await.unwrap();
     assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert!(!matches!(tunnel.next().await, Ok(Event::Data { fin: true, .. })));
+}
+
+/// Row 32: an echo over HTTP/1.1 whose client does not read, and leaves when all buffers are full.
+#[tokio::test]
+async fn row_32_an_echo_that_is_stuck_ends_when_its_client_leaves() {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let address = app::serve(move |request| {
+        let sender = sender.clone();
+        async move {
+            let mut received = request.into_body();
+            let (chunks, body) = outer::channel();
+            tokio::spawn(async move {
+                while let Some(Ok(frame)) = received.frame().await {
+                    if chunks.send(Ok(frame.into_data().unwrap_or_default())).await.is_err() {
+                        break;
+                    }
+                }
+                sender.send("ended").unwrap();
+            });
+            Response::new(body)
+        }
+    })
+    .await;
+    let proxy = Fixture::start(address).await;
+    let session = proxy.connect(SUITE).await;
+    let before = sockets();
+    let mut tunnel = Tunnel::open(proxy.address, &session).await;
+    let mut out = BytesMut::new();
+    tunnel.stream.request.head(&Call::post("/", "").head(), false, &mut out).unwrap();
+    tunnel.frame(out.freeze()).await;
+    assert_eq!(tunnel.status().await, 200);
+    let filling = async {
+        for _ in 0..2000 {
+            tunnel.data(&[0; 60_000], false).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(4), filling).await.is_err(), "the client is not stuck");
+    drop(tunnel);
+    let ended = timeout(Duration::from_secs(WAIT), events.recv()).await;
+    // Both ends of the connection to the app are in this process.
+    let kept = sockets() - before;
+    assert_eq!(ended.ok().flatten(), Some("ended"), "not cancelled; {kept} sockets kept");
+}
+
+fn sockets() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+        .filter(|link| link.to_string_lossy().starts_with("socket:"))
+        .count()
 }
