@@ -154,6 +154,10 @@ impl Inbound {
             Event::Reset(_) => return Err(ResetCode::CANCELLED),
             Event::Head { .. } | Event::Informational(_) => return Err(ResetCode::PROTOCOL_ERROR),
         };
+        if state.phase == Phase::Complete {
+            // Only from now on the response side watches whether the client is still there.
+            self.response.wake();
+        }
         Ok(frame)
     }
 
