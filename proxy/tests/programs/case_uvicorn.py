@@ -12,9 +12,7 @@ import h11
 import httpx
 import openai
 
-from harness import HERE, Context, Link, check, equal, free_port, plain_environment, shortened
-
-EVENTS = 40
+from harness import EVENTS, HERE, Context, Link, check, equal, free_port, live, plain_environment, shortened
 
 
 def start(context: Context) -> int:
@@ -34,17 +32,6 @@ def run(context: Context) -> None:
         context.step("openai, streamed", lambda: chat_streamed(link))
         context.step("openai, at once", lambda: chat_at_once(link))
         context.step("openai, wrong key", lambda: chat_refused(link))
-
-
-def live(arrivals: list[tuple[float, float]]) -> str:
-    """None of (sent, arrived) waited for a later one."""
-    equal(len(arrivals), EVENTS, "events")
-    delays = [arrived - sent for sent, arrived in arrivals]
-    for number, ((_, arrived), (next_sent, _)) in enumerate(zip(arrivals, arrivals[1:])):
-        late = arrived - next_sent
-        check(late < 0, f"event {number} arrived {late * 1000:.0f} ms after event {number + 1} was sent")
-    middle = sorted(delays)[len(delays) // 2]
-    return f"{EVENTS} events, delay {middle * 1000:.1f} ms (median), {max(delays) * 1000:.1f} ms (most)"
 
 
 def sent_times(lines: Iterator[str]) -> list[tuple[float, float]]:

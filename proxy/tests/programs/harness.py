@@ -23,6 +23,8 @@ STEP_LIMIT = 60.0
 MIB = 1 << 20
 # What the proxy and the gateway may take at most, whatever passes through them.
 MEMORY_LIMIT = 64 * MIB
+# Events of a stream whose arrivals are compared with when they were sent.
+EVENTS = 40
 
 
 class Failed(Exception):
@@ -46,6 +48,17 @@ def shortened(value: object) -> str:
 def rate(size: int, began: float) -> str:
     seconds = time.monotonic() - began
     return f"{size / MIB:.0f} MiB in {seconds:.1f} s, {size / MIB / seconds:.0f} MiB/s"
+
+
+def live(arrivals: list[tuple[float, float]]) -> str:
+    """Checks that none of EVENTS (sent, arrived) waited for a later one."""
+    equal(len(arrivals), EVENTS, "events")
+    delays = [arrived - sent for sent, arrived in arrivals]
+    for number, ((_, arrived), (next_sent, _)) in enumerate(zip(arrivals, arrivals[1:])):
+        late = arrived - next_sent
+        check(late < 0, f"event {number} arrived {late * 1000:.0f} ms after event {number + 1} was sent")
+    middle = sorted(delays)[len(delays) // 2]
+    return f"{EVENTS} events, delay {middle * 1000:.1f} ms (median), {max(delays) * 1000:.1f} ms (most)"
 
 
 def free_port() -> int:
@@ -85,15 +98,15 @@ class Program:
             if line.startswith(b"{"):
                 self.events.put(json.loads(line))
 
-    def event(self, kind: str, limit: float = 10.0) -> dict[str, Any]:
-        """The next event of this kind; others before it are dropped."""
+    def event(self, kind: str, limit: float = 10.0, **match: object) -> dict[str, Any]:
+        """The next event of this kind with these members; others before it are dropped."""
         deadline = time.monotonic() + limit
         while True:
             try:
                 event = self.events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 raise Failed(f"{self.name} has not reported \"{kind}\" within {limit:.1f} s") from None
-            if event["event"] == kind:
+            if event["event"] == kind and match.items() <= event.items():
                 return event
 
     def wait_until(self, ready: Callable[[], object], what: str) -> Any:
