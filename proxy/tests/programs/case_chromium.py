@@ -18,10 +18,13 @@ def run(context: Context) -> None:
     if browser is None:
         raise Failed("chromium is not installed")
     with context.link(start(context)) as link:
-        context.step("page", lambda: load(context, link, browser), LIMIT)
+        results: dict[str, dict[str, object]] = {}
+        context.step("page", lambda: load(context, link, browser, results), LIMIT)
+        for name, result in results.items():
+            context.step(name, lambda r=result: said(r))
 
 
-def load(context: Context, link: Link, browser: str) -> str:
+def load(context: Context, link: Link, browser: str, results: dict[str, dict[str, object]]) -> str:
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     options = [*sandbox, "--no-proxy-server", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
@@ -37,8 +40,7 @@ def load(context: Context, link: Link, browser: str) -> str:
             page.wait_for_function("document.title === 'done'", timeout=50_000)
             screenshot = context.work / "screenshot.png"
             page.screenshot(path=screenshot, full_page=True)
-            for name, result in page.evaluate("results").items():
-                context.step(name, lambda r=result: said(r))
+            results.update(page.evaluate("results"))
             # The page itself ends the event stream; Chromium calls that a failed request.
             rest = [text for text in complaints if "/events?count=1000" not in text]
             equal(rest, [], "complaints of the browser")
