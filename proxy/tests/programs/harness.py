@@ -153,6 +153,7 @@ class Link:
 
     port: int
     app_port: int
+    proxy_port: int | None = None
     gateway: Program | None = None
     proxy: Program | None = None
 
@@ -162,6 +163,16 @@ class Link:
 
     def url(self, path: str = "/", scheme: str = "http") -> str:
         return f"{scheme}://127.0.0.1:{self.port}{path}"
+
+    def in_kernel(self) -> int:
+        """Bytes in the kernel's buffers of all connections between client and app."""
+        ports = {self.port, self.app_port, self.proxy_port}
+        total = 0
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues, *_ = line.split()
+            if ports & {int(address.split(":")[1], 16) for address in (local, remote)}:
+                total += sum(int(size, 16) for size in queues.split(":"))
+        return total
 
     def app_url(self, path: str = "/") -> str:
         """Past STEVE, to compare."""
@@ -219,7 +230,7 @@ class Context:
             return
         proxy, proxy_port, root = self._start_proxy(self.proxy, f"{scheme}://127.0.0.1:{app_port}")
         gateway, port = self._start_gateway(self.steve, proxy_port, root, more)
-        yield Link(port, app_port, gateway, proxy)
+        yield Link(port, app_port, proxy_port, gateway, proxy)
         self.step("memory", lambda: memory(gateway, proxy))
         gateway.stop()
         proxy.stop()
