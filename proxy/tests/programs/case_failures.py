@@ -13,7 +13,7 @@ from collections.abc import Callable
 from harness import MIB, Context, Curl, Failed, Link, check, curl, equal, plain_environment
 
 # What STEVE may hold of a stream when its reader is slow. The kernel's buffers are not counted.
-HELD = 4 * MIB
+HELD = 8 * MIB
 SOON = 1.0
 TIMEOUT = 2.0
 # 18: partial file, 56: receive error, 92: HTTP/2 stream error

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,7 +55,7 @@ def live(arrivals: list[tuple[float, float]]) -> str:
     """Checks that none of EVENTS (sent, arrived) waited for a later one."""
     equal(len(arrivals), EVENTS, "events")
     delays = [arrived - sent for sent, arrived in arrivals]
-    for number, ((_, arrived), (next_sent, _)) in enumerate(zip(arrivals, arrivals[1:])):
+    for number, ((_, arrived), (next_sent, _)) in enumerate(pairwise(arrivals)):
         late = arrived - next_sent
         check(late < 0, f"event {number} arrived {late * 1000:.0f} ms after event {number + 1} was sent")
     middle = sorted(delays)[len(delays) // 2]
@@ -129,7 +130,7 @@ class Program:
 
         self.wait_until(connects, f"listener on port {port}")
 
-    def end_of_log(self, lines: int = 25) -> str:
+    def end_of_log(self, lines: int = 12) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def peak_memory(self) -> int:
@@ -252,7 +253,7 @@ class Context:
         self, binary: Path, proxy_port: int, root: Path, more: Sequence[str]
     ) -> tuple[Program, int]:
         pins = self.work / f"pins-{proxy_port}.json"
-        trust = ["--dangerous-dev-root", root, "--tofu-store", pins]
+        trust: list[str | Path] = ["--dangerous-dev-root", root, "--tofu-store", pins]
         origin = f"http://127.0.0.1:{proxy_port}"
         command = [binary, "connect", "--listen", "127.0.0.1:0", *trust, *more, origin]
         gateway = self.program(f"gateway-{proxy_port}", command)

@@ -114,7 +114,10 @@ async function eventSource() {
 async function webSocket() {
     const socket = new WebSocket(`ws://${location.host}/socket`);
     socket.binaryType = "arraybuffer";
-    await once(socket, "open");
+    await new Promise((done, fail) => {
+        socket.onopen = done;
+        socket.onerror = () => fail(new Error("refused"));
+    });
     for (const text of ["hello", "größe", ""]) {
         socket.send(text);
         check((await once(socket, "message")).data === text, "the text differs");
@@ -165,8 +168,8 @@ async function manyAtOnce() {
 
 (async () => {
     await once(window, "load");
-    for (const body of [html, css, image, cookies, redirect, streamedFetch, eventSource, webSocket, formPost, manyAtOnce])
-        await attempt(body.name, body);
+    const all = [html, css, image, cookies, redirect, streamedFetch, eventSource, webSocket, formPost, manyAtOnce];
+    for (const body of all) await attempt(body.name, body);
     document.title = "done";
 })();
 """
