@@ -40,10 +40,8 @@ def run(context: Context) -> None:
         context.step("If-Range and 304", lambda: conditional(link))
         context.step("404", lambda: same(link, "/absent", status=404))
         context.step("resumed download", lambda: resume(context, link, files))
-        context.step("one after another, HTTP/1.1", lambda: many(link, "--http1.1"))
-        context.step("100 at once, HTTP/1.1", lambda: many(link, "--http1.1", *AT_ONCE))
-        if not link.direct:
-            context.step("one after another, HTTP/2", lambda: many(link, "--http2-prior-knowledge"))
+        context.step("one after another", lambda: many(link))
+        context.step("100 at once", lambda: many(link, *AT_ONCE))
 
 
 AT_ONCE = ("--parallel", "--parallel-immediate", "--parallel-max", "100")

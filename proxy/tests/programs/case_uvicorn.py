@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def run(context: Context) -> None:
         context.step("openai, streamed", lambda: chat_streamed(link))
         context.step("openai, at once", lambda: chat_at_once(link))
         context.step("openai, wrong key", lambda: chat_refused(link))
+        if not link.direct:
+            context.step("100 at once, HTTP/2", lambda: asyncio.run(at_once(link)))
 
 
 def sent_times(lines: Iterator[str]) -> list[tuple[float, float]]:
@@ -124,3 +127,22 @@ def chat_refused(link: Link) -> None:
         equal((error.status_code, error.code), (401, "invalid_api_key"), "status and code")
         return
     check(False, "a wrong key was accepted")
+
+
+async def at_once(link: Link) -> str:
+    """Posts over and over by 100 tasks, over one connection."""
+    tasks, turns = 100, 10
+    began = time.monotonic()
+    async with httpx.AsyncClient(trust_env=False, timeout=20, http1=False, http2=True) as client:
+
+        async def post(number: int) -> None:
+            for turn in range(turns):
+                content = f"{number}/{turn}".encode() * 1000
+                answer = await client.post(link.url("/echo"), content=content)
+                equal((answer.status_code, answer.http_version), (200, "HTTP/2"), "status and version")
+                check(answer.content == content, "another content came back")
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(tasks):
+                group.create_task(post(number))
+    return f"{tasks * turns / (time.monotonic() - began):.0f} requests/s"
