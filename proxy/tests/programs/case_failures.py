@@ -152,6 +152,8 @@ def run(context: Context) -> None:
         with context.link(app.port, more=["--timeout", str(TIMEOUT)]) as link:
             context.step("app stuck", lambda: stuck(link, app))
             context.step("app stuck half-way", lambda: stuck_halfway(link, app))
+        with context.link(app.port, doomed=True) as link:
+            context.step("proxy dies", lambda: proxy_dies(link, app))
 
 
 def versions(link: Link) -> list[str]:
@@ -296,3 +298,20 @@ def stuck_halfway(link: Link, app: App) -> str:
     app.event("request")
     app.event("end")
     return f"exit code {done.code} after {took:.1f} s"
+
+
+def proxy_dies(link: Link, app: App) -> str:
+    """curl sees it, and so does the next request."""
+    assert link.proxy
+    app.written = 0
+    with started(link, app, "endless") as process:
+        # More than the kernel buffers on the way: curl has got the head.
+        while app.written < 200 * MIB:
+            time.sleep(0.01)
+        link.proxy.process.kill()
+        code = process.wait(10)
+    check(code in BROKEN, f"exit code {code}")
+    app.event("end")
+    done = curl(link.url("/nothing"))
+    equal((done.code, done.info["http_code"]), (0, 502), "exit code and status of the next request")
+    return f"exit code {code}, then 502: {done.body.decode().strip()}"

@@ -43,6 +43,9 @@ def run(context: Context) -> None:
     _, port = context.python_app("app_websockets.py", "deflate")
     with context.link(port) as link:
         context.step("permessage-deflate", lambda: asyncio.run(deflate(link)), PATIENCE)
+    if not link.direct:
+        with context.link(port, doomed=True) as link:
+            context.step("proxy dies", lambda: asyncio.run(proxy_dies(link)), PATIENCE)
 
 
 def client(link: Link, path: str, **more: object) -> connect:
@@ -173,6 +176,17 @@ async def app_dies(link: Link) -> str:
         end = await broken(socket)
     check(end.rcvd is None, f"the client sees a regular end: {end}")
     equal(socket.close_code, 1006, "code that the client sees")
+    return str(end)
+
+
+async def proxy_dies(link: Link) -> str:
+    assert link.proxy
+    async with client(link, "/echo") as socket:
+        await socket.send("x")
+        await socket.recv()
+        link.proxy.process.kill()
+        end = await broken(socket)
+    check(end.rcvd is None, f"the client sees a regular end: {end}")
     return str(end)
 
 
