@@ -184,6 +184,7 @@ def started(link: Link, app: App, path: str, *arguments: str) -> subprocess.Pope
         env=plain_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     app.event("request")
     return process
