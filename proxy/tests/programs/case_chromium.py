@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
@@ -19,12 +21,12 @@ def run(context: Context) -> None:
         raise Failed("chromium is not installed")
     with context.link(start(context)) as link:
         results: dict[str, dict[str, object]] = {}
-        context.step("page", lambda: load(context, link, browser, results), LIMIT)
+        context.step("page", lambda: load(link, browser, results), LIMIT)
         for name, result in results.items():
             context.step(name, lambda r=result: said(r))
 
 
-def load(context: Context, link: Link, browser: str, results: dict[str, dict[str, object]]) -> str:
+def load(link: Link, browser: str, results: dict[str, dict[str, object]]) -> str:
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     options = [*sandbox, "--no-proxy-server", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
@@ -38,13 +40,14 @@ def load(context: Context, link: Link, browser: str, results: dict[str, dict[str
             answer = page.goto(link.url("/"))
             check(answer is not None and answer.status == 200, "no page")
             page.wait_for_function("document.title === 'done'", timeout=50_000)
-            screenshot = context.work / "screenshot.png"
+            # It stays after the run, to be looked at.
+            screenshot = Path(tempfile.gettempdir()) / "steve-chromium.png"
             page.screenshot(path=screenshot, full_page=True)
             results.update(page.evaluate("results"))
             # The page itself ends the event stream; Chromium calls that a failed request.
             rest = [text for text in complaints if "/events?count=1000" not in text]
             equal(rest, [], "complaints of the browser")
-            return f"Chromium {chromium.version}, screenshot of {screenshot.stat().st_size} bytes"
+            return f"Chromium {chromium.version}, screenshot in {screenshot}"
         finally:
             chromium.close()
 
