@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import Context
 
-CASES = ["nginx", "curl", "uvicorn", "websockets", "grpc", "git", "chromium", "failures"]
+CASES = ["nginx", "curl", "uvicorn", "websockets", "grpc", "git", "chromium", "failures", "table", "smuggling"]
 
 
 def run_case(name: str, steve: Path | None, proxy: Path | None) -> bool:
