@@ -31,6 +31,7 @@ def get(target: bytes = b"/first", *lines: bytes) -> bytes:
 
 
 TE = b"transfer-encoding: chunked"
+WEBSOCKET = [b"connection: upgrade", b"upgrade: websocket"]
 EMPTY = b"0\r\n\r\n"
 # Whole as chunks, and SECOND is after it; with the length, SECOND is in it.
 HIDDEN = EMPTY + SECOND
@@ -189,6 +190,18 @@ ATTACKS = [
     ),
     Attack("trailer with NUL", post(TE, b"trailer: x-a", body=b"5\r\nhello\r\n0\r\nx-a: \x00\r\n\r\n")),
     Attack("trailer folded", post(TE, b"trailer: x-a", body=b"5\r\nhello\r\n0\r\nx-a: b\r\n c\r\n\r\n")),
+    Attack("websocket with length", get(b"/first", *WEBSOCKET, b"content-length: 5") + EMPTY),
+    Attack("websocket with chunks", get(b"/first", *WEBSOCKET, TE) + b"5\r\nhello\r\n" + EMPTY),
+    Attack(
+        "POST to a websocket",
+        post(*WEBSOCKET, SHORT, body=EMPTY),
+        b"POST /first HTTP/1.1\r\ncontent-length: 5\r\nhost: HOST\r\n\r\n" + EMPTY,
+    ),
+    Attack(
+        "upgrade to two protocols",
+        get(b"/first", b"connection: upgrade", b"upgrade: websocket, h2c"),
+        get(b"/first", b"upgrade: websocket", b"connection: upgrade"),
+    ),
     Attack("HTTP/2 preface over HTTP/1", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + SECOND),
     Attack("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64) + b"\r\n\r\n"),
 ]

@@ -46,6 +46,15 @@ def head_answer() -> list[Answer]:
     return [Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n")]
 
 
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"
+
+
+def websocket(name: str, response: bytes, *differs: str) -> Case:
+    key = b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA=="
+    request = ask(b"GET /", b"connection: upgrade", b"upgrade: websocket", b"sec-websocket-version: 13", key)
+    return Case(name, request, [Answer(response, close=True)], set(differs))
+
+
 METHODS = [
     Case("GET", ask(b"GET /")),
     Case("HEAD", ask(b"HEAD /"), head_answer()),
@@ -169,21 +178,23 @@ FIELDS = [
         differs={"hop-by-hop"},
     ),
     Case(
-        "upgrade to websocket",
-        ask(
-            b"GET /",
-            b"connection: Upgrade",
-            b"upgrade: websocket",
-            b"sec-websocket-version: 13",
-            b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==",
-        ),
-        [
-            Answer(
-                b"HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-                b"content-length: 0\r\n\r\n"
-            )
-        ],
+        "upgrade to another protocol",
+        ask(b"GET /", b"connection: upgrade", b"upgrade: x/1"),
         differs={"hop-by-hop"},
+    ),
+    websocket("websocket", SWITCHED + b"upgrade: websocket\r\n\r\n\x81\x05hello"),
+    websocket("websocket that the app refuses", b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno"),
+    websocket("websocket that the app ignores", Answer().response),
+    websocket(
+        "websocket of another version",
+        b"HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-version: 8\r\ncontent-length: 0\r\n\r\n",
+        "hop-by-hop",
+    ),
+    websocket(
+        "websocket, another protocol in the answer",
+        SWITCHED + b"upgrade: x\r\n\r\n",
+        "refused by the proxy: 502 app_malformed_response",
     ),
     Case(
         "head above max_head_size",
