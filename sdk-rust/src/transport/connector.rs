@@ -1,3 +1,4 @@
+use super::read_first::ReadFirst;
 use crate::error::{BoxError, BuildError};
 use futures_util::future::BoxFuture;
 use http::Uri;
@@ -11,6 +12,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tower_service::Service;
+
+/// A connection, with TLS or without.
+pub(super) type Connected = ReadFirst<MaybeHttpsStream<TokioIo<TcpStream>>>;
 
 /// Connects, with TLS for https; gives up after a time that covers name resolution, TCP and TLS.
 #[derive(Clone)]
@@ -51,7 +55,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Connected;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -66,6 +70,7 @@ impl Service<Uri> for Connector {
             tokio::time::timeout(timeout, connecting)
                 .await
                 .unwrap_or_else(|_| Err(format!("no connection within {timeout:?}").into()))
+                .map(ReadFirst::new)
         })
     }
 }

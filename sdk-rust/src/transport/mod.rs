@@ -3,6 +3,7 @@
 mod connector;
 mod limited;
 mod pem;
+mod read_first;
 mod tunnel;
 
 pub(crate) use limited::read_exact;

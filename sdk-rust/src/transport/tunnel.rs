@@ -1,18 +1,16 @@
 //! The tunnel: one stream over a WebSocket (SPEC.md, Section 11.1).
 
-use super::connector::Connector;
+use super::connector::{Connected, Connector};
 use super::error_code;
 use crate::error::{Error, Stage};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use http::{StatusCode, Uri};
-use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use steve_protocol::frame::MAX_SEALED_LEN;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -20,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use tower_service::Service;
 
-type Socket = WebSocketStream<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>;
+type Socket = WebSocketStream<TokioIo<Connected>>;
 
 /// Sends messages of one frame each.
 pub(crate) type TunnelWriter = SplitSink<Socket, Message>;

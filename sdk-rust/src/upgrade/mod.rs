@@ -35,7 +35,9 @@ impl Client {
     /// one, for example `websocket`. Gives the response with status 101, and the connection.
     ///
     /// The connection goes through a tunnel, an outer connection of its own. The request is sent
-    /// again under the rules of [`request`](Self::request). Dropping the future cancels it.
+    /// again, at most twice, only if the enclave certainly did not hand it to the app: after a
+    /// failure outside the channel, as when the proxy was restarted, it is up to the caller to ask
+    /// again. Dropping the future cancels it.
     pub async fn upgrade(
         &self,
         request: Request<()>,
@@ -71,8 +73,8 @@ impl Inner {
                     Err(failed) => failed,
                 },
             };
-            // A request to upgrade is a GET, and has no body.
-            let attempt = Attempt { number, sent, repeatable: true, replayable: true };
+            // It is a GET, but not safe (SPEC.md, Section 10.6). It has no body.
+            let attempt = Attempt { number, sent, repeatable: false, replayable: true };
             match retry::decide(attempt, &error) {
                 Decision::RetryAfter(delay) => tokio::time::sleep(delay).await,
                 Decision::Fail => return Err(error.into()),

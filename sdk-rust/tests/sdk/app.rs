@@ -147,6 +147,10 @@ impl App {
                 exchange.data(text.as_bytes(), true).await;
             }
             "GET /redirect" => exchange.head(302, &[("location", b"/there")], true).await,
+            "GET /unknown-status" => exchange.head(299, &[], true).await,
+            "GET /not-implemented" => {
+                exchange.head(501, &[("steve-error", b"not_implemented")], true).await;
+            }
             "GET /not-modified" => exchange.head(304, &[("content-length", b"9")], true).await,
             "GET /hints" => {
                 exchange.informational(103, &[("link", b"</a>"), ("link", b"</b>")]).await;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use std::net::TcpListener;
 use steve_protocol::evidence::{Pcr, dev};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_starts_with_a_verified_enclave_only() {
@@ -166,4 +166,89 @@ async fn requests_for_others_are_not_carried() {
     }
     let requests = gateway.setup.proxy.app.requests.lock().unwrap();
     assert_eq!(*requests, ["GET /", "GET /", "OPTIONS *"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_21_requests_that_can_be_read_in_two_ways_are_refused() {
+    let gateway = Gateway::start(&[]).await;
+    let chunks = "4\r\nbody\r\n0\r\n\r\n";
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    let host = format!("host: {}\r\n", gateway.address);
+    let coding = |value: &str| format!("transfer-encoding: {value}\r\n");
+    let own = gateway.address;
+    for (line, fields, status, code) in [
+        ("POST /", coding("gzip, chunked"), 501, "transfer_coding"),
+        ("POST /", coding("chunked, chunked"), 501, "transfer_coding"),
+        ("POST /", coding("gzip") + &coding("chunked"), 501, "transfer_coding"),
+        ("POST /", coding("chunked") + &host, 400, "malformed_request"),
+        ("GET /", format!("{upgrade}{}", coding("chunked")), 400, "malformed_request"),
+        ("GET /", format!("{upgrade}content-length: 14\r\n"), 400, "malformed_request"),
+        (&format!("POST ftp://{own}/"), coding("chunked"), 400, "malformed_request"),
+        (&format!("POST {own}"), coding("chunked"), 400, "malformed_request"),
+    ] {
+        // What comes after the request is not another one.
+        let request = gateway.head(line, &fields) + chunks + &gateway.head("GET /fields", "");
+        let answer = gateway.raw(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {fields}: {answer}");
+        assert_eq!(own_code(&answer), code, "{line} {fields}");
+    }
+    let answer = gateway.raw("GET / HTTP/1.1\r\n\r\n").await;
+    assert_eq!(own_code(&answer), "malformed_request");
+
+    let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed();
+    let request = gateway.request("GET", "/").header("host", gateway.setup.url("")[7..].to_owned());
+    let answer = gateway.http2().await.send_request(request.body(body).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.headers()["steve-gateway"], "malformed_request");
+    assert!(gateway.setup.proxy.app.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_before_it_reads_gets_an_early_answer() {
+    const LENGTH: usize = 16 << 20;
+    let gateway = Gateway::start(&[]).await;
+    let length = format!("content-length: {LENGTH}\r\n");
+    for (line, fields, expected) in [
+        ("POST /ignored", &*length, "HTTP/1.1 413 "),
+        ("POST /", &format!("{length}x-long: {}\r\n", "x".repeat(70_000)), "HTTP/1.1 431 "),
+    ] {
+        for _ in 0..20 {
+            let mut tcp = gateway.connect().await;
+            tcp.write_all(gateway.head(line, fields).as_bytes()).await.unwrap();
+            tcp.write_all(&vec![0; LENGTH]).await.unwrap();
+            let head = read_until(&mut tcp, "\r\n\r\n").await;
+            assert!(head.starts_with(expected), "{head}");
+            // And the connection can be used again.
+            tcp.write_all(gateway.head("HEAD /", "connection: close\r\n").as_bytes())
+                .await
+                .unwrap();
+            let mut rest = String::new();
+            tcp.read_to_string(&mut rest).await.unwrap();
+            assert!(rest.contains("HTTP/1.1 200 OK\r\n"), "{rest}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_bodies_are_sent_again_when_the_app_has_not_got_them() {
+    let gateway = Gateway::start(&[]).await;
+    let proxy = &gateway.setup.proxy;
+    proxy.plan([Fate::Reset(steve_sdk::ResetCode::REFUSED)]);
+    let post = gateway.head("POST /", "content-length: 4\r\nconnection: close\r\n") + "body";
+    assert!(gateway.raw(&post).await.contains("\r\nbody\r\n"));
+    // Without proof they are not.
+    proxy.plan([Fate::ForgedBefore(503)]);
+    assert_eq!(own_code(&gateway.raw(&post).await), "outer_status");
+
+    // A body that comes in pieces arrives whole.
+    let mut tcp = gateway.connect().await;
+    tcp.write_all(post[..post.len() - 2].as_bytes()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    tcp.write_all(b"dy").await.unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.contains("\r\n\r\n4\r\nbody\r\n") || answer.contains("\r\n2\r\ndy\r\n"),
+        "{answer}"
+    );
 }

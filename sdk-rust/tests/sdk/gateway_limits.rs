@@ -90,6 +90,22 @@ async fn a_signal_lets_requests_finish_and_a_second_one_does_not() {
     assert!(read_until(&mut tcp, "0\r\n\r\n").await.contains("last"));
     assert_eq!(gateway.exit().await, (0, String::new()));
 
+    // Upgraded connections too.
+    let mut gateway = Gateway::start(&[]).await;
+    let mut tcp = gateway.connect().await;
+    let fields = "connection: upgrade\r\nupgrade: websocket\r\n";
+    tcp.write_all(gateway.head("GET /raw", fields).as_bytes()).await.unwrap();
+    read_until(&mut tcp, "\r\n\r\n").await;
+    gateway.terminate().await;
+    while TcpStream::connect(gateway.address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tcp.write_all(b"last").await.unwrap();
+    read_until(&mut tcp, "last").await;
+    tcp.shutdown().await.unwrap();
+    read_until(&mut tcp, " and over").await;
+    assert_eq!(gateway.exit().await, (0, String::new()));
+
     let mut gateway = Gateway::start(&[]).await;
     let mut tcp = gateway.connect().await;
     tcp.write_all(gateway.head("GET /stalls", "").as_bytes()).await.unwrap();

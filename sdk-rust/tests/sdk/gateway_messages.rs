@@ -40,6 +40,8 @@ async fn http1_fields_methods_and_statuses() {
     assert!(answer.starts_with("HTTP/1.1 302 ") && answer.contains("location: /there"), "{answer}");
     let answer = gateway.get("/slow").await;
     assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    let answer = gateway.get("/unknown-status").await;
+    assert!(answer.starts_with("HTTP/1.1 299 \r\n"), "{answer}");
     let answer = gateway.get("/not-modified").await;
     assert!(answer.starts_with("HTTP/1.1 304 ") && answer.ends_with("\r\n\r\n"), "{answer}");
     let answer = gateway.raw(&gateway.head("HEAD /", "connection: close\r\n")).await;

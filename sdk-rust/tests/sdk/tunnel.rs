@@ -1,7 +1,7 @@
 //! The proxy's end of tunnels.
 
 use crate::app::Exchange;
-use crate::proxy::{Answer, Proxy, whole};
+use crate::proxy::{Answer, Fate, Proxy, whole};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -77,7 +77,15 @@ impl Proxy {
         };
         let binding = BASE64_URL_SAFE_NO_PAD.encode(session.binding());
         let (out, mut sealed) = mpsc::channel(1);
-        let exchange = Exchange::new(*stream, source, out, binding);
+        let mut exchange = Exchange::new(*stream, source, out, binding);
+        let fate = self.fates.lock().unwrap().pop_front();
+        if let Some(Fate::CutTo(_)) = fate {
+            tokio::select! {
+                () = self.app.serve(exchange) => {}
+                _ = sealed.recv() => {}
+            }
+            return;
+        }
         let forward = async move {
             while let Some(chunk) = sealed.recv().await {
                 if sender.send(Message::Binary(chunk)).await.is_err() {
@@ -86,7 +94,13 @@ impl Proxy {
             }
             let _ = sender.close().await;
         };
-        tokio::join!(self.app.serve(exchange), forward);
+        let serve = async move {
+            match fate {
+                Some(Fate::Reset(code)) => exchange.reset(code).await,
+                _ => self.app.serve(exchange).await,
+            }
+        };
+        tokio::join!(serve, forward);
     }
 }
 

@@ -3,11 +3,14 @@
 use crate::app::Ending;
 use crate::gateway::{Gateway, read_until};
 use crate::outer::{both, client_of};
+use crate::proxy::Fate;
 use crate::support::{eventually, pair};
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
 use std::io::ErrorKind;
-use steve_sdk::{Client, Error, InvalidRequest, Receipt, UpgradeError, Upgraded, WebSocketError};
+use steve_sdk::{
+    Client, Error, InvalidRequest, Receipt, ResetCode, UpgradeError, Upgraded, WebSocketError,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -91,13 +94,44 @@ async fn refusals_are_responses_and_dropping_tells_the_app() {
         matches!(error, UpgradeError::Failed(Error::InvalidRequest(InvalidRequest::Head(_))));
     assert!(invalid, "{error}");
 
-    // A session that the proxy has lost is replaced.
-    proxy.enclave.forget_sessions();
     drop(upgrade(&client, "/raw").await.unwrap());
     eventually("the app is told", || {
         proxy.app.endings.lock().unwrap().last() == Some(&Ending::Truncated)
     })
     .await;
+}
+
+#[tokio::test]
+async fn row_08_a_request_to_upgrade_is_not_safe() {
+    let (proxy, client) = pair().await;
+    let asked = || proxy.app.requests.lock().unwrap().len();
+    for code in [ResetCode::REFUSED, ResetCode::SESSION_ENDING] {
+        proxy.plan([Fate::Reset(code)]);
+        drop(upgrade(&client, "/raw").await.unwrap());
+    }
+    assert_eq!(asked(), 2);
+    for fate in [Fate::CutTo(0), Fate::Reset(ResetCode::TRUNCATED)] {
+        let before = asked();
+        proxy.plan([fate]);
+        let error = upgrade(&client, "/raw").await.unwrap_err();
+        assert!(matches!(error, UpgradeError::Failed(Error::Channel(_))), "{fate:?}: {error}");
+        let dispatched = matches!(fate, Fate::CutTo(_));
+        assert_eq!(asked() - before, usize::from(dispatched), "{fate:?}");
+    }
+
+    // The proxy has lost the session, or says so.
+    proxy.enclave.forget_sessions();
+    let error = upgrade(&client, "/raw").await.unwrap_err();
+    assert!(matches!(error, UpgradeError::Failed(Error::Outer { .. })), "{error}");
+    let error = client.websocket("/never-101").await.unwrap_err();
+    assert!(matches!(error, WebSocketError::Upgrade(UpgradeError::Refused(_))), "{error}");
+
+    // After 101 there is the connection, and what becomes of it.
+    let before = asked();
+    let mut raw = upgrade(&client, "/raw-resets").await.unwrap();
+    raw.write_all(b"ping").await.unwrap();
+    raw.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(asked() - before, 1);
 }
 
 #[tokio::test]

@@ -1,15 +1,20 @@
 use super::connection::Active;
 use super::line::Line;
+use super::linger::{self, Rest};
 use super::refusal;
 use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::EXPECT;
+use http::{Version, request};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use steve_sdk::Error;
-use tokio::sync::OwnedSemaphorePermit;
+use steve_sdk::{Error, RequestBody};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 /// How far a request's body has got.
@@ -42,10 +47,51 @@ impl Progress {
     }
 }
 
+/// Bodies of at most so many bytes can be sent again, if they come with their heads.
+const REPLAYABLE: u64 = 64 << 10;
+
 /// A local request's body, on its way to the enclave.
 pub(super) struct UpBody {
-    pub(super) incoming: Incoming,
-    pub(super) progress: Arc<Progress>,
+    /// Taken from `incoming` already.
+    first: Option<Result<Frame<Bytes>, hyper::Error>>,
+    /// None after it was given away.
+    incoming: Option<Incoming>,
+    progress: Arc<Progress>,
+    /// Takes what is left of it.
+    rest: Option<oneshot::Sender<Incoming>>,
+}
+
+impl UpBody {
+    /// The body, and where the rest of it will be that was not wanted.
+    pub(super) fn new(
+        incoming: Incoming,
+        request: &request::Parts,
+        progress: Arc<Progress>,
+    ) -> (Self, Option<Rest>) {
+        // HTTP/2 can end a request without the connection.
+        let lingers = request.version < Version::HTTP_2 && !incoming.is_end_stream();
+        let (sender, rest) = lingers.then(oneshot::channel).unzip();
+        (Self { first: None, incoming: Some(incoming), progress, rest: sender }, rest)
+    }
+
+    /// A body that can be sent again where a rule allows that, if all of it is there.
+    pub(super) fn into_request_body(mut self, request: &request::Parts) -> RequestBody {
+        if self.is_end_stream() {
+            return RequestBody::empty();
+        }
+        let small = self.size_hint().exact().is_some_and(|length| length <= REPLAYABLE);
+        // Asking for it would send 100 Continue.
+        if small && !request.headers.contains_key(EXPECT) {
+            let first = self.frame().now_or_never().flatten();
+            match first {
+                Some(Ok(frame)) if frame.is_data() && self.is_end_stream() => {
+                    return frame.into_data().unwrap_or_default().into();
+                }
+                first => self.first = first,
+            }
+        }
+        RequestBody::new(self)
+    }
 }
 
 impl Body for UpBody {
@@ -56,7 +102,11 @@ impl Body for UpBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             self.progress.note(frame.data_ref().map_or(0, Bytes::len));
         }
@@ -64,11 +114,25 @@ impl Body for UpBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.first.is_none() && self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let first = self.first.as_ref().and_then(|first| first.as_ref().ok()?.data_ref());
+        let first = first.map_or(0, Bytes::len) as u64;
+        let hint = self.incoming.as_ref().map_or_else(SizeHint::default, Incoming::size_hint);
+        hint.exact().map_or(hint, |length| SizeHint::with_exact(length + first))
+    }
+}
+
+impl Drop for UpBody {
+    fn drop(&mut self) {
+        if let (Some(incoming), Some(rest)) = (self.incoming.take(), self.rest.take())
+            && !incoming.is_end_stream()
+        {
+            // Nobody takes it when the client has gone.
+            let _ = rest.send(incoming);
+        }
     }
 }
 
@@ -76,6 +140,8 @@ impl Body for UpBody {
 pub(super) struct DownBody {
     content: Content,
     line: Option<Line>,
+    /// What the client may still be sending.
+    rest: Option<Rest>,
     /// The request is open as long as these live.
     _permit: Option<OwnedSemaphorePermit>,
     _active: Active,
@@ -85,10 +151,11 @@ impl DownBody {
     pub(super) fn new(
         content: Content,
         line: Option<Line>,
+        rest: Option<Rest>,
         permit: Option<OwnedSemaphorePermit>,
         active: Active,
     ) -> Self {
-        let mut body = Self { content, line, _permit: permit, _active: active };
+        let mut body = Self { content, line, rest, _permit: permit, _active: active };
         body.note_end();
         body
     }
@@ -144,6 +211,16 @@ impl Body for DownBody {
         match &self.content {
             Content::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::App(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for DownBody {
+    fn drop(&mut self) {
+        if self.size_hint().exact() == Some(0)
+            && let Some(rest) = self.rest.take()
+        {
+            linger::begin(rest);
         }
     }
 }

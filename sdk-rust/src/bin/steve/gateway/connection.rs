@@ -67,10 +67,8 @@ pub(super) async fn serve(
         ending = true;
         idle_timeout = LAST_WORDS;
     }
-    let Ok(joint) = joints.try_recv() else { return };
-    tokio::select! {
-        () = joint.carry() => {}
-        _ = closing.wait_for(|closing| *closing) => {}
+    if let Ok(joint) = joints.try_recv() {
+        joint.carry().await;
     }
 }
 

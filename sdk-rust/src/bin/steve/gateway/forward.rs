@@ -5,17 +5,22 @@ use super::hosts::Hosts;
 use super::line::Line;
 use super::refusal::Refusal;
 use super::upgrade::{self, Joint};
+use super::wellformed;
 use bytes::Bytes;
 use http::header::{COOKIE, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use std::pin::pin;
 use std::sync::Arc;
 use steve_sdk::{Body, Error, RequestBody, UpgradeError, Upgraded};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
+
+/// For statuses without a phrase that everybody knows.
+const NO_REASON: ReasonPhrase = ReasonPhrase::from_static(b"");
 
 /// Answers the requests of one connection.
 pub(super) struct Forwarder {
@@ -38,9 +43,10 @@ impl Forwarder {
         let (mut parts, incoming) = request.into_parts();
         let progress = Progress::begin();
         let mut line = self.gateway.verbose.then(|| Line::begin(&parts, progress.clone()));
-        let local = incoming.is_end_stream().then(|| upgrade::requested(&mut parts)).flatten();
-        let answered = self.forward(parts, incoming, progress, local.is_some()).await;
-        let (response, permit, failure) = match answered {
+        let local = upgrade::requested(&mut parts);
+        let (body, rest) = UpBody::new(incoming, &parts, progress.clone());
+        let answered = self.forward(parts, body, &progress, local.is_some()).await;
+        let (mut response, permit, failure) = match answered {
             Ok((Answer::Response(response), permit)) => {
                 (response.map(Content::App), Some(permit), None)
             }
@@ -64,31 +70,29 @@ impl Forwarder {
         if let Some(line) = &mut line {
             line.answered(response.status(), failure);
         }
-        response.map(|content| DownBody::new(content, line, permit, active))
+        if response.status().canonical_reason().is_none() {
+            response.extensions_mut().insert(NO_REASON);
+        }
+        response.map(|content| DownBody::new(content, line, rest, permit, active))
     }
 
     async fn forward(
         &self,
         parts: request::Parts,
-        incoming: Incoming,
-        progress: Arc<Progress>,
+        body: UpBody,
+        progress: &Progress,
         upgrades: bool,
     ) -> Result<(Answer, OwnedSemaphorePermit), Refusal> {
         let gateway = &self.gateway;
-        self.check(&parts)?;
+        self.check(&parts, upgrades && !body.is_end_stream())?;
         let permit = gateway
             .requests
             .clone()
             .try_acquire_owned()
             .map_err(|_| Refusal::requests(gateway.limits.max_requests))?;
-        // A request that is known to have no body can be sent again where a rule allows that.
-        let body = if incoming.is_end_stream() {
-            RequestBody::empty()
-        } else {
-            RequestBody::new(UpBody { incoming, progress: progress.clone() })
-        };
+        let body = body.into_request_body(&parts);
         let request = to_service(parts, body);
-        match self.within(&progress, self.send(request, upgrades)).await? {
+        match self.within(progress, self.send(request, upgrades)).await? {
             Ok(answer) => Ok((answer, permit)),
             Err(error) => {
                 let refusal = Refusal::from(&error);
@@ -102,7 +106,7 @@ impl Forwarder {
     }
 
     /// What can be said of a request without the service.
-    fn check(&self, request: &request::Parts) -> Result<(), Refusal> {
+    fn check(&self, request: &request::Parts, asks_and_sends: bool) -> Result<(), Refusal> {
         let limits = &self.gateway.limits;
         if self.turned_away {
             return Err(Refusal::connections(limits.max_connections));
@@ -119,6 +123,7 @@ impl Forwarder {
         if request.method == Method::CONNECT {
             return Err(Refusal::connect());
         }
+        wellformed::check(request, asks_and_sends)?;
         if !self.hosts.admit(request) {
             return Err(Refusal::host(self.gateway.address));
         }

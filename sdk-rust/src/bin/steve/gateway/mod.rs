@@ -5,10 +5,12 @@ mod connection;
 mod forward;
 mod hosts;
 mod line;
+mod linger;
 mod refusal;
 mod serve;
 mod signals;
 mod upgrade;
+mod wellformed;
 
 use crate::args::{ConnectArgs, Limits};
 use crate::exit::Failure;

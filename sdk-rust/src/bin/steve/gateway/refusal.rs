@@ -1,5 +1,5 @@
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Response};
 use serde_json::json;
 use std::time::Duration;
@@ -17,11 +17,24 @@ pub(super) struct Refusal {
     pub(super) code: &'static str,
     /// A sentence for people.
     message: String,
+    /// What comes after the request on its connection may be part of it.
+    closes: bool,
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), closes: false }
+    }
+
+    pub(super) fn malformed(message: &str) -> Self {
+        let refusal = Self::new(StatusCode::BAD_REQUEST, "malformed_request", message);
+        Self { closes: true, ..refusal }
+    }
+
+    pub(super) fn transfer_coding() -> Self {
+        let message = "the only transfer coding supported is chunked, once";
+        let refusal = Self::new(StatusCode::NOT_IMPLEMENTED, "transfer_coding", message);
+        Self { closes: true, ..refusal }
     }
 
     pub(super) fn connect() -> Self {
@@ -66,6 +79,9 @@ impl Refusal {
         let mut fields = HeaderMap::new();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         fields.insert(MARK, HeaderValue::from_static(self.code));
+        if self.closes {
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let mut response = Response::new(format!("{body}\n"));
         *response.status_mut() = self.status;
         *response.headers_mut() = fields;
