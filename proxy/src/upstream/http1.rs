@@ -154,7 +154,8 @@ impl Cancel {
 impl Drop for Cancel {
     fn drop(&mut self) {
         let is_stuck = !self.delivered.load(Relaxed);
-        if !is_stuck && !(self.is_armed && self.is_own) {
+        let breaks_off = self.is_own && self.is_armed;
+        if !is_stuck && !breaks_off {
             return;
         }
         let mut extras = Extensions::new();
