@@ -100,7 +100,7 @@ def expect_refused(link: Link, files: Path, folder: str, status: int) -> str:
 
 def refused_midway(link: Link, files: Path) -> str:
     """Without Expect the body is under way when the answer comes. curl must see the answer, every time."""
-    tries = 50
+    tries = 100
     outcomes: Counter[str] = Counter()
     for _ in range(tries):
         done = curl("-H", "Expect:", "-T", files / "block", link.url("/small/x"))

@@ -128,6 +128,8 @@ def compare_framing(past: Message, through: Message, what: str) -> Kinds:
         return set()
     if past.framing == through.framing == "length" and lengths[1] == lengths[0][:1]:
         return {"equal lengths become one"}
+    if past.framing == through.framing == "chunked" and not lengths[1]:
+        return {"no length beside chunked"}
     return {f"{what}: {shown(past)} arrives as {shown(through)}"}
 
 

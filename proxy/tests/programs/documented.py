@@ -35,6 +35,12 @@ DOCUMENTED: dict[str, str] = {
     "host": "`host` is the service's, whichever admitted name the client used; other names are answered 421.",
     "refused by the gateway: 421 misdirected": "`host` is the service's, whichever admitted name the client used; "
     "other names are answered 421.",
+    "refused by the gateway: 400 malformed_request": "Requests are answered 400 that have no `host` or several, or "
+    "in HTTP/2 one that is not the `:authority`; that have a target with a scheme other than http and https; or that "
+    "ask for a WebSocket and have a body.",
+    "refused by the gateway: 501 transfer_coding": "Transfer codings other than `chunked`, once, are answered 501.",
+    "no length beside chunked": "A `content-length` beside `transfer-encoding` does not arrive, and the connection is "
+    "closed after the answer.",
     "origin form": "A target in absolute form arrives in origin form, and without a fragment.",
     "no fragment": "A target in absolute form arrives in origin form, and without a fragment.",
     "one cookie field": "Several `cookie` fields arrive as one.",

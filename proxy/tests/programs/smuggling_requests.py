@@ -49,12 +49,12 @@ FIRST = get()
 CODINGS = {
     "tab": b"\tchunked",
     "mixed case": b" cHuNkEd",
-    "comma": b" ,chunked",
 }
 NO_CODINGS = {
     "xchunked": b" xchunked",
     "chunked twice": b" chunked, chunked",
     "chunked, identity": b" chunked, identity",
+    "comma": b" ,chunked",
     "identity": b" identity",
     "gzip, chunked": b" gzip, chunked",
     "chunked, gzip": b" chunked, gzip",

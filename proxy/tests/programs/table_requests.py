@@ -171,6 +171,7 @@ FIELDS = [
         differs={"steve-*"},
     ),
     Case("Host of the gateway", ask(b"GET /", host=b"HERE"), differs={"host"}),
+    Case("two hosts", ask(b"GET /", b"host: HOST"), differs={"refused by the gateway: 400 malformed_request"}),
     Case("another host", ask(b"GET /", host=b"other.example"), differs={"refused by the gateway: 421 misdirected"}),
     Case(
         "upgrade to h2c",
@@ -229,6 +230,16 @@ BODIES = [
     Case("GET chunked", chunked(b"GET /", chunks(b"abc"))),
     Case("empty chunked body", chunked(b"POST /", chunks())),
     Case("large chunked body", chunked(b"PUT /", chunks(*[LARGE[:65536]] * 16))),
+    Case(
+        "length and chunked",
+        chunked(b"POST /", chunks(b"abc"), b"content-length: 3"),
+        differs={"no length beside chunked", "response: connection: close"},
+    ),
+    Case(
+        "gzip, chunked",
+        ask(b"POST /", b"transfer-encoding: gzip, chunked", body=chunks(b"abc")),
+        differs={"refused by the gateway: 501 transfer_coding"},
+    ),
     Case("chunk extensions", chunked(b"POST /", chunks(b"abc", extension=b';a=b;c="d"')), differs={"chunk extensions"}),
     Case(
         "trailers that are announced",

@@ -35,15 +35,16 @@ on; a redirect to the service's own URL leads past this gateway. WebSockets over
 other protocol upgrades are ignored, and of informational responses only 100 is passed on.
 
 An answer of the gateway itself has the field \"steve-gateway\" with an error code, and a JSON body
-{\"error\": code, \"message\": sentence}. No app can send that field. A response that breaks off
-breaks the local connection: it never seems complete.
+{\"error\": code, \"message\": sentence}. No app can send that field. Only what cannot be parsed as HTTP
+is answered without it, and without a body: 400, 414 or 431. A response that breaks off breaks the
+local connection: it never seems complete.
 
 It never sends anything to an enclave that the policy refuses. If the enclave is replaced by such a
 one, requests are answered 502 and the command ends with exit code 3 or 4. Other failures are
 answered 502, or 504 when time ran out, and it goes on.
 
-After an interrupt (Ctrl-C) or SIGTERM it finishes the requests at hand for up to 30 seconds, and ends
-WebSockets; a second one ends it at once. Exit codes: 0 after a signal, otherwise as for the other commands.";
+After an interrupt (Ctrl-C) or SIGTERM the requests and WebSockets at hand have 30 seconds to finish;
+a second one ends it at once. Exit codes: 0 after a signal, otherwise as for the other commands.";
 
 /// What all connections share.
 struct Gateway {
