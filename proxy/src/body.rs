@@ -2,6 +2,7 @@
 
 use crate::limits::StreamBudget;
 use crate::stream::{Inbound, Outbound};
+use crate::upstream::ResponseBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -24,7 +25,7 @@ pub(crate) enum OuterBody {
     /// Sealed frames.
     Stream(Box<Outbound>),
     /// A plaintext response of the app, passed on.
-    Plain { body: Incoming, budget: StreamBudget },
+    Plain { body: ResponseBody, budget: StreamBudget },
 }
 
 impl OuterBody {
@@ -81,8 +82,8 @@ impl Body for OuterBody {
 }
 
 /// The bytes of a plaintext body. Its trailers end here: they might hold fields that must not pass.
-fn poll_data(
-    body: &mut Incoming,
+fn poll_data<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
     loop {

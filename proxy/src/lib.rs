@@ -16,7 +16,6 @@ mod evidence;
 mod keys;
 pub mod limits;
 mod metrics;
-mod reachable;
 mod routes;
 mod server;
 mod sessions;

@@ -136,8 +136,8 @@ impl Default for Limits {
             app_idle_timeout: Duration::from_millis(1500),
             app_max_idle: 256,
             answer_delay: Duration::from_millis(50),
-            linger_bytes: 256 * 1024,
-            linger_time: Duration::from_secs(1),
+            linger_bytes: 64 * 1024 * 1024,
+            linger_time: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -149,11 +149,15 @@ pub const MAX_MANIFEST_LEN: usize = 65_535;
 pub(crate) const CONNECTION_BUFFER: usize = 128 * 1024;
 /// Field lines of an outer or app head.
 pub(crate) const MAX_FIELDS: usize = 256;
-/// HTTP/2 flow control windows in bytes. That of a connection is so large that the streams' own
-/// windows are what counts: one that is not read holds up no other. Outer peers and the app are near,
-/// so that little is under way.
+/// HTTP/2 flow control window of a stream in bytes. Outer peers and the app are near, so that little
+/// is under way.
 pub(crate) const HTTP2_STREAM_WINDOW: u32 = 128 * 1024;
-pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// That of a connection to the app: so large that the streams' own windows are what counts, and one
+/// that is not read holds up no other (row 23).
+pub(crate) const HTTP2_APP_WINDOW: u32 = (1 << 31) - 1;
+/// HTTP/2 connections to the app, and streams on each.
+pub(crate) const APP_CONNECTIONS: usize = 64;
+pub(crate) const APP_CONNECTION_STREAMS: usize = 100;
 /// Bytes of an outer HTTP/2 stream that wait for the peer's window before hyper asks for more.
 pub(crate) const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 /// Longest HTTP/2 field section in bytes.

@@ -62,17 +62,18 @@ async fn forward(
     *request.uri_mut() = proxy.upstream.uri(authority, path).map_err(|_| Refusal::Malformed)?;
     *request.headers_mut() = headers;
 
-    let sent = timeout(proxy.limits.app_response_timeout, proxy.upstream.send(request)).await;
+    let sent =
+        timeout(proxy.limits.app_response_timeout, proxy.upstream.send(request, |_, _| ())).await;
     Ok(match sent {
         Ok(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
             let (mut parts, body) = response.into_parts();
             parts.headers = end_to_end(&parts.headers);
             Response::from_parts(parts, OuterBody::Plain { body, budget })
         }
-        Ok(Ok(_) | Err(SendError::Framing)) => {
+        Ok(Ok(_) | Err(SendError::Malformed | SendError::Failed)) => {
             answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_malformed_response"}"#)
         }
-        Ok(Err(SendError::Client(_))) => {
+        Ok(Err(SendError::Unreachable)) => {
             answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#)
         }
         Err(_) => answers::json(StatusCode::GATEWAY_TIMEOUT, r#"{"error":"app_timeout"}"#),

@@ -5,9 +5,8 @@ use super::activity::{Activity, Tracked};
 use super::deadline::WriteDeadline;
 use super::listener::Listener;
 use crate::limits::{
-    ACCEPT_PAUSE, CONNECTION_BUFFER, HTTP2_CONNECTION_WINDOW, HTTP2_HEADER_LIST,
-    HTTP2_PING_INTERVAL, HTTP2_PING_TIMEOUT, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limits,
-    MAX_FIELDS,
+    ACCEPT_PAUSE, CONNECTION_BUFFER, HTTP2_HEADER_LIST, HTTP2_PING_INTERVAL, HTTP2_PING_TIMEOUT,
+    HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limits, MAX_FIELDS,
 };
 use crate::metrics::Counted;
 use crate::routes::{Outer, route};
@@ -188,11 +187,17 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_http2_streams)
         .initial_stream_window_size(HTTP2_STREAM_WINDOW)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .initial_connection_window_size(connection_window(limits))
         .max_header_list_size(HTTP2_HEADER_LIST)
         .max_send_buf_size(HTTP2_SEND_BUFFER)
         .keep_alive_interval(HTTP2_PING_INTERVAL)
         .keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .auto_date_header(false);
     builder
+}
+
+/// What all streams may have open together: one that is not read holds up no other. No more, because
+/// h2 allows for unread small frames in proportion to it (row 18).
+fn connection_window(limits: &Limits) -> u32 {
+    limits.max_http2_streams.saturating_mul(HTTP2_STREAM_WINDOW).min(i32::MAX as u32)
 }

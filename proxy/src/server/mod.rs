@@ -14,11 +14,9 @@ use crate::evidence::{EvidenceService, Statements, timestamp_ms};
 use crate::keys::{KeyPlan, KeyRing};
 use crate::limits::{Budget, Limits};
 use crate::metrics::{self, Metrics};
-use crate::reachable::AppConnector;
 use crate::sessions::Sessions;
 use crate::stream::Waiting;
-use crate::upstream::{AppProtocol, Upstream, uri};
-use http::uri::PathAndQuery;
+use crate::upstream::{AppProtocol, Upstream};
 pub(crate) use listener::Listener;
 use listener::{bind_tcp, bind_vsock};
 use sha2::{Digest, Sha256};
@@ -46,7 +44,6 @@ pub(crate) struct Proxy {
     pub(crate) evidence: EvidenceService,
     pub(crate) sessions: Sessions,
     pub(crate) upstream: Upstream,
-    pub(crate) app: AppConnector,
     pub(crate) metrics: Arc<Metrics>,
     /// Connections, and requests that may hold frames or a connection to the app. A stream takes its
     /// share when its first frame has authenticated.
@@ -72,7 +69,7 @@ impl Proxy {
 
     /// True when new clients can be served.
     pub(crate) fn is_ready(&self) -> bool {
-        self.evidence.works() && self.app.is_reachable() && !self.is_draining()
+        self.evidence.works() && self.upstream.connector().is_reachable() && !self.is_draining()
     }
 }
 
@@ -129,7 +126,7 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
 
     let proxy = Arc::new(build(checked, attester).await?);
     proxy.evidence.renew().await?;
-    proxy.app.probe().await;
+    proxy.upstream.connector().probe().await;
 
     let mut upkeep = JoinSet::new();
     let shared = proxy.clone();
@@ -139,7 +136,7 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
     let shared = proxy.clone();
     upkeep.spawn(async move { shared.sessions.sweep().await });
     let shared = proxy.clone();
-    upkeep.spawn(async move { shared.app.run(&shared.limits).await });
+    upkeep.spawn(async move { shared.upstream.connector().run(&shared.limits).await });
     if let Some(tcp) = metrics_tcp {
         upkeep.spawn(metrics::serve(tcp, proxy.clone()));
     }
@@ -181,9 +178,6 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let evidence =
         EvidenceService::start(attester, keys.clone(), clock, statements, metrics.clone(), &limits)
             .map_err(StartError::System)?;
-    let app = uri(upstream.authority.clone(), PathAndQuery::from_static("/"));
-    let app = app.map_err(|error| StartError::System(io::Error::other(error)))?;
-    let app = AppConnector::new(app, &limits);
     let budget = Budget::new(&limits);
     let parameters = SessionParameters {
         lifetime: limits.session_lifetime,
@@ -201,8 +195,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         keys,
         evidence,
         sessions: Sessions::new(&limits),
-        upstream: Upstream::new(upstream, &app, &limits),
-        app,
+        upstream: Upstream::new(upstream, &limits)?,
         metrics,
         anonymous: Waiting::new(budget.max_anonymous),
         opening: Waiting::new(budget.max_opening),

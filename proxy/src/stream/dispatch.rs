@@ -11,8 +11,7 @@ use crate::server::Proxy;
 use crate::sessions::Session;
 use crate::upstream::Exchange;
 use bytes::Bytes;
-use http::Request;
-use hyper::ext::on_informational;
+use http::{HeaderMap, Request, StatusCode};
 use std::sync::Arc;
 use steve_protocol::head::RequestHead;
 use steve_protocol::session::ServerStream;
@@ -120,11 +119,11 @@ fn send(
     *request.headers_mut() = head.headers;
 
     let (sender, interim) = mpsc::channel(MAX_INFORMATIONAL);
-    on_informational(&mut request, move |response| {
-        if let Ok(head) = response::head(response.status(), response.headers()) {
+    let on_interim = move |status: StatusCode, headers: &HeaderMap| {
+        if let Ok(head) = response::head(status, headers) {
             // A client that is too slow for them misses some; they are only hints.
             let _ = sender.try_send(head);
         }
-    });
-    Ok((proxy.upstream.send(request), interim))
+    };
+    Ok((proxy.upstream.send(request, on_interim), interim))
 }

@@ -187,6 +187,13 @@ impl Inbound {
         }
     }
 
+    /// Ends a request whose response is over, and lets go of the client's connection: the app's may
+    /// hold this for longer.
+    pub(super) fn close(&self) {
+        self.stop();
+        self.lock().source = Source::Closed;
+    }
+
     /// Reads and throws away what the client still sends. Ready with the number of bytes, or none at
     /// the end.
     pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<Option<usize>> {

@@ -9,15 +9,13 @@ use crate::body::BrokenOff;
 use crate::limits::{COALESCE, Limits, StreamBudget};
 use crate::metrics::{Outcome, Record};
 use crate::sessions::StreamPermit;
-use crate::upstream::{Exchange, SendError};
+use crate::upstream::{AppResponse, Exchange, ResponseBody, SendError};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
-use http::{HeaderValue, Response as HttpResponse, StatusCode};
+use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -57,7 +55,7 @@ enum App {
     /// The app's response head.
     Head(Exchange, mpsc::Receiver<Bytes>),
     /// The app's response body. The values of `connection` in its head hold for its trailers too.
-    Body(Incoming, Vec<HeaderValue>),
+    Body(ResponseBody, Vec<HeaderValue>),
     /// The connection, after the app agreed to change its protocol.
     Upgrading(OnUpgrade),
     /// The other protocol, in both directions.
@@ -187,7 +185,7 @@ impl Outbound {
                 }
                 match ready!(Pin::new(exchange).poll(cx)) {
                     Ok(response) => Poll::Ready(self.head(response)),
-                    Err(error) => Poll::Ready(self.failed(cx, &error)),
+                    Err(error) => Poll::Ready(self.failed(cx, error)),
                 }
             }
             App::Body(body, _) => {
@@ -249,7 +247,7 @@ impl Outbound {
         })
     }
 
-    fn head(&mut self, response: HttpResponse<Incoming>) -> Result<(), SealError> {
+    fn head(&mut self, response: AppResponse) -> Result<(), SealError> {
         let (parts, body) = response.into_parts();
         self.record.app_answered();
         if let App::Head(_, interim) = &mut self.app {
@@ -276,7 +274,7 @@ impl Outbound {
     }
 
     /// The app agrees to change the protocol of its connection.
-    fn switch(&mut self, parts: Parts, body: Incoming) -> Result<(), SealError> {
+    fn switch(&mut self, parts: Parts, body: ResponseBody) -> Result<(), SealError> {
         let mut agreed = parts.headers.get_all(UPGRADE).iter();
         let asked = self.upgrade.take();
         let has_body = parts.headers.contains_key(TRANSFER_ENCODING);
@@ -288,11 +286,14 @@ impl Outbound {
             return self.answer(AppError::MalformedResponse);
         };
         self.sealer.head(&head, false, &mut self.out)?;
-        self.app = App::Upgrading(hyper::upgrade::on(HttpResponse::from_parts(parts, body)));
+        match body.into_upgrade(parts) {
+            Some(upgrade) => self.app = App::Upgrading(upgrade),
+            None => return self.reset(ResetCode::INTERNAL),
+        }
         Ok(())
     }
 
-    fn body(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Result<(), SealError> {
+    fn body(&mut self, frame: Option<Result<Frame<Bytes>, BrokenOff>>) -> Result<(), SealError> {
         let frame = match frame {
             None => {
                 self.sealer.data(b"", true, &mut self.out)?;
@@ -329,22 +330,16 @@ impl Outbound {
     }
 
     /// The exchange with the app failed before its response head.
-    fn failed(&mut self, cx: &Context<'_>, error: &SendError) -> Result<(), SealError> {
+    fn failed(&mut self, cx: &Context<'_>, error: SendError) -> Result<(), SealError> {
         if let Some(code) = self.inbound.poll_failure(cx) {
             return self.reset(code);
         }
-        let SendError::Client(error) = error else {
-            return self.answer(AppError::MalformedResponse);
-        };
-        if error.is_connect() {
-            return self.answer(AppError::Unreachable);
+        match error {
+            SendError::Unreachable => self.answer(AppError::Unreachable),
+            SendError::Malformed => self.answer(AppError::MalformedResponse),
+            // The app may have seen the request: it must not look as if it had not.
+            SendError::Failed => self.reset(ResetCode::APP_FAILED),
         }
-        let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
-        if cause.is_some_and(hyper::Error::is_parse) {
-            return self.answer(AppError::MalformedResponse);
-        }
-        // The app may have seen the request: it must not look as if it had not.
-        self.reset(ResetCode::APP_FAILED)
     }
 
     /// Seals a response of the proxy's own.
@@ -387,6 +382,6 @@ impl Outbound {
 
 impl Drop for Outbound {
     fn drop(&mut self) {
-        self.inbound.stop();
+        self.inbound.close();
     }
 }

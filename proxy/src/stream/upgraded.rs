@@ -2,6 +2,7 @@
 
 use super::Inbound;
 use crate::limits::UPGRADED_BUFFER;
+use crate::upstream::AppConnection;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use hyper::upgrade::Upgraded;
@@ -11,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
@@ -28,10 +28,11 @@ pub(super) struct UpgradedApp {
 }
 
 impl UpgradedApp {
-    /// Begins to hand what the client sends on to the app. None for a connection that is not TCP.
+    /// Begins to hand what the client sends on to the app. None for a connection
+    /// that is not one to the app.
     pub(super) fn new(connection: Upgraded, inbound: Arc<Inbound>) -> Option<Self> {
-        let parts = connection.downcast::<TokioIo<TcpStream>>().ok()?;
-        let (from_app, to_app) = parts.io.into_inner().into_split();
+        let parts = connection.downcast::<TokioIo<AppConnection>>().ok()?;
+        let (from_app, to_app) = parts.io.into_inner().into_tcp().into_split();
         Some(Self {
             early: parts.read_buf,
             from_app,
