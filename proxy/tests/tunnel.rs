@@ -11,13 +11,10 @@ use common::tunnel::{AGREED, TUNNEL, Tunnel, close_of, fixture, socket, switchin
 use common::{Fixture, app, outer};
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
-use std::net::SocketAddr;
 use std::time::Duration;
-use steve_protocol::session::ClientSession;
 use steve_protocol::stream::{Event, ResetCode};
 use steve_protocol::suite::Suite;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
