@@ -4,8 +4,9 @@
 
 mod common;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use common::client::{Call, Failure, read};
+use common::tunnel::{Tunnel, close_of, socket};
 use common::{Fixture, STREAM, app, eventually, outer};
 use http::Response;
 use std::io;
@@ -67,6 +68,32 @@ async fn a_stream_that_begins_while_draining_is_reset() {
     app.send(Ok("data: last\n\n".into())).await.unwrap();
     drop(app);
     assert_eq!(read(open.response, response).await.unwrap().text(), "data: last\n\n");
+    timeout(Duration::from_secs(5), shutdown).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn tunnels_finish_or_end_at_once() {
+    let (app, events) = sse().await;
+    let proxy = Fixture::start(app).await;
+    let session = proxy.connect(Suite::X25519Aes256Gcm).await;
+    let silent = socket(proxy.address).await;
+    let begun = Tunnel::open(proxy.address, &session).await;
+    let mut tunnel = Tunnel::open(proxy.address, &session).await;
+    let mut out = BytesMut::new();
+    tunnel.stream.request.head(&Call::get("/").head(), true, &mut out).unwrap();
+    tunnel.frame(out.freeze()).await;
+    assert_eq!(tunnel.status().await, 200);
+
+    let shutdown = tokio::spawn(proxy.running.shutdown());
+    for idle in [silent, begun.socket] {
+        assert_eq!(close_of(idle).await, (4503, "unavailable".into()));
+    }
+    let app = take(&events);
+    app.send(Ok("data: last\n\n".into())).await.unwrap();
+    drop(app);
+    assert_eq!(tunnel.rest().await, "data: last\n\n");
+    assert_eq!(tunnel.next().await, Err((1000, String::new())));
+    drop(tunnel);
     timeout(Duration::from_secs(5), shutdown).await.unwrap().unwrap();
 }
 

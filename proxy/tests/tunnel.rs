@@ -7,58 +7,19 @@ mod common;
 
 use bytes::{Bytes, BytesMut};
 use common::client::Call;
-use common::tunnel::{TUNNEL, Tunnel, socket};
+use common::tunnel::{AGREED, TUNNEL, Tunnel, close_of, fixture, socket, switching, upgraded};
 use common::{Fixture, app, outer};
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
-use std::net::SocketAddr;
 use std::time::Duration;
-use steve_protocol::session::ClientSession;
 use steve_protocol::stream::{Event, ResetCode};
 use steve_protocol::suite::Suite;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 const SUITE: Suite = Suite::X25519Aes256Gcm;
-const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ECHO/1\r\n\
-    X-Kept: 1\r\nX-Hop: 2\r\nConnection: x-hop\r\n\r\n";
-
-/// An app for one connection: reads a request head, answers, and hands the connection over.
-async fn switching(answer: &'static str) -> (SocketAddr, mpsc::Receiver<(String, TcpStream)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (sender, connections) = mpsc::channel(8);
-    tokio::spawn(async move {
-        while let Ok((mut io, _)) = listener.accept().await {
-            if app::is_probe(&io).await {
-                continue;
-            }
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(io.read_u8().await.unwrap());
-            }
-            io.write_all(answer.as_bytes()).await.unwrap();
-            sender.send((String::from_utf8(head).unwrap(), io)).await.unwrap();
-        }
-    });
-    (address, connections)
-}
-
-async fn fixture(app: SocketAddr) -> Fixture {
-    Fixture::with(app, |config| config.upgrades = vec!["Echo/1".into()]).await
-}
-
-async fn upgraded(answer: &'static str) -> (Fixture, ClientSession, Tunnel, String, TcpStream) {
-    let (address, mut connections) = switching(answer).await;
-    let proxy = fixture(address).await;
-    let session = proxy.connect(SUITE).await;
-    let tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
-    let (head, io) = connections.recv().await.unwrap();
-    (proxy, session, tunnel, head, io)
-}
 
 #[tokio::test]
 async fn bytes_pass_both_ways_and_each_direction_ends_by_itself() {
@@ -327,15 +288,6 @@ async fn refused(proxy: &Fixture, messages: &[&[u8]]) -> (u16, String) {
     close_of(socket).await
 }
 
-async fn close_of(mut socket: common::tunnel::Socket) -> (u16, String) {
-    loop {
-        match socket.next().await.unwrap().unwrap() {
-            Message::Close(Some(close)) => return (close.code.into(), close.reason.to_string()),
-            _ => continue,
-        }
-    }
-}
-
 /// Row 18: what is no frame is not collected.
 #[tokio::test]
 async fn row_18_messages_that_no_tunnel_carries() {
@@ -379,14 +331,20 @@ async fn handshakes_that_are_refused() {
         let fields: Vec<_> = (0..good.len()).filter(|i| *i != missing).map(|i| good[i]).collect();
         assert_eq!(ask(&fields).await, 426, "without {}", good[missing].0);
     }
-    for (origin, status) in [
-        ("https://page.example", 101),
-        ("https://app.example", 101),
-        ("https://evil.example", 403),
-        ("https://app.example:8443", 403),
-        ("null", 403),
+    for (host, origin, status) in [
+        ("app.example", "https://page.example", 101),
+        ("app.example", "https://app.example", 101),
+        ("app.example:443", "https://app.example", 101),
+        ("app.example", "https://app.example:443", 101),
+        ("APP.example:80", "http://app.example", 101),
+        ("app.example:80", "https://app.example", 403),
+        ("app.example:443", "http://app.example", 403),
+        ("app.example", "https://evil.example", 403),
+        ("app.example", "https://app.example:8443", 403),
+        ("app.example", "null", 403),
     ] {
-        assert_eq!(ask(&[&good[..], &[("origin", origin)]].concat()).await, status, "{origin}");
+        let fields = [&[("host", host)], &good[1..], &[("origin", origin)]].concat();
+        assert_eq!(ask(&fields).await, status, "{origin} at {host}");
     }
 }
 

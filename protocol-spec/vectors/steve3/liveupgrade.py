@@ -15,7 +15,7 @@ from .duplex import CLOSE, Duplex, Post, Tunnel
 from .frames import DATA, FIN, HEAD, TRAILERS, Sealer
 from .handshake import EARLY_OFFERED
 from .livecases import Context, binding, case, expect, expect_in, field_of, fresh_path, get, status_of
-from .livenegative import APP_FAILED, CANCELLED, PROTOCOL_ERROR, TRUNCATED, expect_reset, flipped
+from .livenegative import APP_FAILED, CANCELLED, INTERNAL, PROTOCOL_ERROR, TRUNCATED, expect_reset, flipped
 from .stream import Receiver, ResetError, TruncatedError, seal_message
 
 SMUGGLED = b"GET /echo/smuggled HTTP/1.1\r\nhost: a\r\nsteve-session: forged\r\n\r\n"
@@ -52,11 +52,11 @@ def expect_over(stream: Duplex) -> None:
         expect("Close", 1000, stream.carriage.closed and stream.carriage.closed[0])
 
 
-def expect_own(stream: Duplex, status: int, code: str) -> None:
+def expect_own(stream: Duplex, status: int, code: str, has_body: bool = True) -> None:
     message = stream.response()
     expect("status", status, status_of(message))
     expect("steve-error", [code.encode()], field_of(message, b"steve-error"))
-    expect("body", {"error": code}, json.loads(message.body))
+    expect("body", {"error": code} if has_body else None, json.loads(message.body) if message.body else None)
 
 
 @over_both("bytes both ways, fields, and a half-close of the client")
@@ -292,7 +292,7 @@ def malformed(ctx: Context) -> None:
         *((get("/upgrade/echo", fields=[(b"upgrade", value)]), False) for value in (b"", b"a, b", b"H2C", b"HTTP/2.0", b"TLS/1.2")),
     ):
         with Duplex(session, Tunnel(ctx.outer), head, fin) as stream:
-            expect_own(stream, 400, "malformed_request")
+            expect_own(stream, 400, "malformed_request", has_body=False)
     expect("requests at the app", 0, len(ctx.app.seen) - before)
 
 
@@ -352,13 +352,17 @@ def early(ctx: Context) -> None:
     expect("requests at the app", 0, ctx.app.count(path))
 
 
-@case("upgrade: a proxy that is shut down does not end the stream in order, nor deny that it was dispatched")
+@case("upgrade: at the end of draining, RESET that does not deny that it was dispatched, and Close 1001")
 def shutdown(ctx: Context) -> None:
-    with ctx.start_proxy({}) as (outer, root_sha256):
+    path = fresh("echo")
+    with ctx.start_proxy({"STEVE_DRAIN_TIMEOUT": "1"}) as (outer, root_sha256):
         session = client.connect(outer, client.attest(outer, root_sha256, [ctx.profile]), 0x0003)
-        stream = Duplex(session, Tunnel(outer), asking(fresh("echo")))
+        stream = Duplex(session, Tunnel(outer), asking(path))
         expect("status", 101, stream.head())
-    try:
-        expect_truncated(stream)
-    except ResetError:
-        pass  # the receiver refuses a code that denies
+        silent = Tunnel(outer)
+    expect_reset(stream.response, INTERNAL)
+    for carriage, closed in ((stream.carriage, (1001, b"")), (silent, (4503, b"unavailable"))):
+        expect("message", None, carriage.receive())
+        expect("Close", closed, carriage.closed)  # type: ignore[attr-defined]
+        carriage.close()
+    ctx.app.upgrade(path).expect_end("reset")

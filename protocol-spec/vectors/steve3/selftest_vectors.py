@@ -121,6 +121,12 @@ def make_vectors() -> dict[str, list[dict[str, Any]]]:
         for i, (t, c, p) in enumerate(((1, REQUEST.encode(), 5), (2, b"", 0), (0x82, b"x\x00", 1)))
     ]
     stream = {"suite": 3, "key": key.hex(), "iv": iv.hex(), "stream_id": 4}
+    sealer = Sealer(TrafficKey(SUITES[3], key, iv), 4)
+    switch = [
+        sealer.seal(t, c).hex()
+        for t, c in ((1, heads.ResponseHead(103).encode()), (1, UPGRADED.encode()), (2, b"x"), (0x82, b""))
+    ]
+    order = stream | {"kind": "response", "asked_upgrade": True}
     aead = [
         {
             "suite": n,
@@ -174,6 +180,10 @@ def make_vectors() -> dict[str, list[dict[str, Any]]]:
             {"kind": "trailers", "encoded": heads.encode_fields([(b"t", b"1")]).hex(), "fields": [["t", "31"]]},
             {"kind": "request", "encoded": "00", "error": True},
         ],
+        "streams.json": [
+            order | {"frames": switch},
+            order | {"frames": switch[:2], "asked_upgrade": False, "error": True},
+        ],
         "exchange.json": [exchange_vector(n, n % 3) for n in SUITES],
     }
 
@@ -219,7 +229,7 @@ class VectorChecks(unittest.TestCase):
                 for place in places(vector):
                     if place[0] == "max_clock_skew" or (vector.get("outcome", "verified") != "verified" and place != ["outcome"]):
                         continue  # the outcome stays what it is
-                    if name in ("aead.json", "frames.json") and place == ["suite"]:
+                    if name in ("aead.json", "frames.json", "streams.json") and place == ["suite"]:
                         continue  # two suites have the same AEAD
                     self.assert_noticed(name, index, vector, place)
 

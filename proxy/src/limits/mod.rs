@@ -67,6 +67,11 @@ pub struct Limits {
     /// An outer connection is closed when its peer takes nothing of an answer for so long. An HTTP/2
     /// one is first told, and closed after the same time again.
     pub write_timeout: Duration,
+    /// Time between two pings of a tunnel.
+    pub tunnel_ping: Duration,
+    /// A tunnel is closed when nothing, not even the answer to a ping, came for so long although the
+    /// proxy was waiting for it. Pings queue behind what a slow client has yet to take.
+    pub tunnel_silence: Duration,
     /// An open stream in which no byte moved in either direction for so long is ended.
     pub stream_idle_timeout: Duration,
     /// Longest life of an open stream.
@@ -90,7 +95,7 @@ pub struct Limits {
     pub linger_bytes: usize,
     /// and for so long. A client that is still sending would otherwise lose the answer.
     pub linger_time: Duration,
-    /// Longest wait for open streams at shutdown.
+    /// Longest wait for open streams at shutdown. Tunnels have `linger_time` more to say that they end.
     pub drain_timeout: Duration,
 }
 
@@ -121,6 +126,8 @@ impl Default for Limits {
             header_read_timeout: Duration::from_secs(150),
             first_request_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(300),
+            tunnel_ping: Duration::from_secs(30),
+            tunnel_silence: Duration::from_secs(120),
             stream_idle_timeout: Duration::from_secs(3600),
             stream_timeout: Duration::from_secs(86_400),
             app_probe_interval: Duration::from_secs(2),
@@ -162,8 +169,6 @@ pub(crate) const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const COALESCE: usize = 64 * 1024;
 /// Read buffer of a tunnel, in bytes.
 pub(crate) const TUNNEL_BUFFER: usize = 16 * 1024;
-/// Time without a message of the proxy's after which it sends a ping.
-pub(crate) const TUNNEL_PING: Duration = Duration::from_secs(30);
 /// Read buffer of an upgraded connection to the app, in bytes.
 pub(crate) const UPGRADED_BUFFER: usize = 16 * 1024;
 /// Informational responses of the app that wait to be passed on; more are dropped.

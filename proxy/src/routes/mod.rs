@@ -18,7 +18,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use std::sync::Arc;
 use steve_protocol::evidence::{CHALLENGE_LEN, Challenge};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 const BASE: &str = "/.well-known/steve/";
@@ -30,6 +30,8 @@ pub(crate) struct Outer {
     pub(crate) unread: Arc<Semaphore>,
     /// Takes what the connection is to do after it has become a tunnel.
     pub(crate) tunnel: mpsc::Sender<BoxFuture<'static, ()>>,
+    /// True when shutdown has begun.
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// Answers one outer request.
@@ -110,7 +112,7 @@ fn tunnel(
     if !cors::may_open_tunnel(&parts.headers, &proxy.cors_origins) {
         return Err(Refusal::OriginNotAllowed);
     }
-    let (response, carry) = stream::tunnel::accept(proxy.clone(), parts)?;
+    let (response, carry) = stream::tunnel::accept(proxy.clone(), parts, outer.stop.clone())?;
     outer.tunnel.try_send(Box::pin(carry)).map_err(|_| Refusal::Unavailable)?;
     Ok(response)
 }

@@ -55,9 +55,9 @@ pub(super) async fn serve<L: Listener>(
         }
     }
     drop(listener);
-    let drained = timeout(proxy.limits.drain_timeout, async {
-        while connections.join_next().await.is_some() {}
-    });
+    // At the end of the wait tunnels say so.
+    let limit = proxy.limits.drain_timeout + proxy.limits.linger_time;
+    let drained = timeout(limit, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(connections = connections.len(), "connections cut off at shutdown");
     }
@@ -101,7 +101,7 @@ async fn exchange(
     let tunnels_open = proxy.metrics.tunnels_open.clone();
     let (tunnel, mut tunnels) = mpsc::channel(1);
     let unread = Arc::new(Semaphore::new(proxy.limits.max_unread_evidence));
-    let outer = Outer { unread, tunnel };
+    let outer = Outer { unread, tunnel, stop: stop.clone() };
     let first_request = sleep(proxy.limits.first_request_timeout);
     // hyper closes idle HTTP/1.1 connections, but keeps HTTP/2 ones that answer its pings.
     let idle_limit = proxy.limits.header_read_timeout;
