@@ -95,10 +95,17 @@ fn classify(error: &ClientError) -> SendError {
     }
 }
 
-/// A request body that notes when hyper has taken all of it.
+/// A request body that notes when hyper is done with it: has taken all of it, or knows from the
+/// declared length that nothing more is to come.
 struct Delivery {
     body: AppBody,
     delivered: Arc<AtomicBool>,
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.delivered.store(true, Relaxed);
+    }
 }
 
 impl Body for Delivery {
@@ -110,8 +117,11 @@ impl Body for Delivery {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.delivered.store(true, Relaxed);
+        let is_last = matches!(polled, Poll::Ready(None)) || self.body.is_end_stream();
+        if is_last && self.delivered.swap(true, Relaxed) {
+            // It was cancelled in the meantime: its end must not make room for the next exchange,
+            // which would be broken off.
+            return Poll::Ready(Some(Err(BrokenOff)));
         }
         polled
     }
@@ -153,7 +163,7 @@ impl Cancel {
 
 impl Drop for Cancel {
     fn drop(&mut self) {
-        let is_stuck = !self.delivered.load(Relaxed);
+        let is_stuck = !self.delivered.swap(true, Relaxed);
         let breaks_off = self.is_own && self.is_armed;
         if !is_stuck && !breaks_off {
             return;

@@ -8,7 +8,7 @@ use super::{AppConnector, AppResponse, Exchange, OnInterim, ResponseBody, SendEr
 use crate::body::AppBody;
 use crate::limits::{
     APP_CONNECTION_STREAMS, APP_CONNECTIONS, HTTP2_APP_WINDOW, HTTP2_HEADER_LIST,
-    HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
+    HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limits,
 };
 use bytes::Bytes;
 use futures_util::TryFutureExt;
@@ -22,9 +22,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 use tokio::select;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Connections tried for one request: the app may close them before it is sent.
 const MAX_ATTEMPTS: usize = 3;
@@ -36,6 +38,8 @@ pub(super) struct Http2(Arc<Pool>);
 
 struct Pool {
     connector: AppConnector,
+    /// Longest wait for the app's SETTINGS.
+    settings_timeout: Duration,
     connections: Mutex<Vec<Arc<Connection>>>,
     /// One connection is made at a time. The number of attempts that failed.
     connecting: tokio::sync::Mutex<()>,
@@ -58,9 +62,10 @@ impl Connection {
 }
 
 impl Http2 {
-    pub(super) fn new(connector: &AppConnector) -> Self {
+    pub(super) fn new(connector: &AppConnector, limits: &Limits) -> Self {
         Self(Arc::new(Pool {
             connector: connector.clone(),
+            settings_timeout: limits.app_connect_timeout,
             connections: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             failures: AtomicUsize::new(0),
@@ -139,12 +144,19 @@ impl Pool {
                 // Who waited does not begin another wait of its own.
                 return Err(SendError::Unreachable);
             }
-            if !self.lock().iter().any(|connection| connection.has_room()) {
+            if self.may_connect() {
                 self.connect().await.inspect_err(|_| {
                     self.failures.fetch_add(1, Relaxed);
                 })?;
             }
         }
+    }
+
+    /// Others may have connected, or left, in the meantime.
+    fn may_connect(&self) -> bool {
+        let connections = self.lock();
+        connections.len() < APP_CONNECTIONS
+            && !connections.iter().any(|connection| connection.has_room())
     }
 
     fn take(self: &Arc<Self>) -> Option<Lease> {
@@ -163,8 +175,19 @@ impl Pool {
             .initial_connection_window_size(HTTP2_APP_WINDOW)
             .max_header_list_size(HTTP2_HEADER_LIST)
             .max_send_buffer_size(HTTP2_SEND_BUFFER)
+            .initial_max_send_streams(0)
+            // What comes of streams that clients have cancelled counts too: they could have the
+            // connection closed that all share (row 23).
+            .max_local_error_reset_streams(None)
             .handshake(io);
-        let (sender, driver) = handshake.await.map_err(|_| SendError::Failed)?;
+        let (sender, mut driver) = handshake.await.map_err(|_| SendError::Unreachable)?;
+        // The app refuses streams beyond the number that its SETTINGS allow.
+        let settings = poll_fn(|cx| match Pin::new(&mut driver).poll(cx) {
+            Poll::Ready(_) => Poll::Ready(Err(SendError::Unreachable)),
+            Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        });
+        timeout(self.settings_timeout, settings).await.map_err(|_| SendError::Unreachable)??;
         let is_closed = Arc::new(AtomicBool::new(false));
         let streams = AtomicUsize::new(0);
         let connection = Connection { sender, streams, is_closed: is_closed.clone() };
@@ -232,6 +255,8 @@ async fn upload(mut body: AppBody, mut stream: SendStream<Bytes>) {
             None => stream.send_data(Bytes::new(), true),
             Some(Err(_)) => return stream.send_reset(Reason::CANCEL),
             Some(Ok(frame)) => match frame.into_data() {
+                // HTTP/2 may bring the end in an empty DATA frame.
+                Ok(data) if data.is_empty() => continue,
                 Ok(data) => {
                     let is_last = body.is_end_stream();
                     match send(&mut stream, data, is_last).await {

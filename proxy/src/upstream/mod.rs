@@ -84,7 +84,7 @@ impl Upstream {
         let connector = AppConnector::new(at, limits);
         let protocol = match address.protocol {
             AppProtocol::Http1 => Protocol::Http1(Box::new(http1::Http1::new(&connector, limits))),
-            AppProtocol::Http2 => Protocol::Http2(http2::Http2::new(&connector)),
+            AppProtocol::Http2 => Protocol::Http2(http2::Http2::new(&connector, limits)),
         };
         Ok(Self { protocol, address, connector })
     }
