@@ -198,6 +198,42 @@ async fn authorities_do_not_cost_connections() {
     assert!(connections < 10, "{connections} connections for one client, one request at a time");
 }
 
+/// Row 23: what one client cancels does not have the connection closed that others share.
+#[tokio::test]
+async fn row_23_a_connection_on_which_much_was_cancelled_gets_no_new_streams() {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let (app, connections) = serve(move |request| {
+        let sender = sender.clone();
+        async move {
+            if request.uri().path() == "/" {
+                return app::text("hello");
+            }
+            sender.send(()).unwrap();
+            std::future::pending().await
+        }
+    })
+    .await;
+    let proxy = fixture(app).await;
+    let session = proxy.connect(SUITE).await;
+    assert_eq!(get_from(&proxy, &session, "a.example").await, 200);
+    let before = connections.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        assert_eq!(get_from(&proxy, &session, "a.example").await, 200);
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), before, "whole exchanges do not count");
+    for _ in 0..80 {
+        let mut tunnel = Tunnel::open(proxy.address, &session).await;
+        let mut out = BytesMut::new();
+        let head = Call::get("/hang").head();
+        tunnel.stream.request.head(&head, true, &mut out).unwrap();
+        tunnel.frame(out.freeze()).await;
+        events.recv().await.unwrap();
+    }
+    assert_eq!(get_from(&proxy, &session, "a.example").await, 200);
+    let more = connections.load(Ordering::Relaxed) - before;
+    assert!((1..10).contains(&more), "{more}");
+}
+
 /// Row 32: also an app that does not read learns that the client has left.
 #[tokio::test]
 async fn row_32_a_client_that_leaves_cancels_what_the_app_does_not_read() {

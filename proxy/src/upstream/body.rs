@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 /// The body of the app's response. Dropping it cancels what is left of the exchange.
 pub(crate) enum ResponseBody {
     Http1 { body: Incoming, cancel: Cancel },
-    Http2 { body: RecvStream, has_data_ended: bool, _streaming: Streaming },
+    Http2 { body: RecvStream, has_data_ended: bool, streaming: Streaming },
 }
 
 impl ResponseBody {
@@ -42,14 +42,20 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(|_| BrokenOff)))
             }
-            Self::Http2 { body, has_data_ended, .. } => {
+            Self::Http2 { body, has_data_ended, streaming } => {
                 if !*has_data_ended {
                     if let Some(data) = ready!(poll_data(body, cx)) {
+                        if body.is_end_stream() {
+                            streaming.response_ended();
+                        }
                         return Poll::Ready(Some(data.map(Frame::data)));
                     }
                     *has_data_ended = true;
                 }
                 let trailers = ready!(poll_trailers(body, cx));
+                if !matches!(trailers, Some(Err(_))) {
+                    streaming.response_ended();
+                }
                 Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)))
             }
         }

@@ -49,7 +49,11 @@ impl Http1 {
 
     pub(super) fn send(&self, request: Request<AppBody>, on_interim: impl OnInterim) -> Exchange {
         let delivered = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-        let mut request = request.map(|body| Delivery { body, delivered: delivered.clone() });
+        let mut request = request.map(|body| Delivery {
+            is_done: body.is_end_stream(),
+            body,
+            delivered: delivered.clone(),
+        });
         on_informational(&mut request, move |response| {
             on_interim(response.status(), response.headers());
         });
@@ -63,8 +67,12 @@ impl Http1 {
                 cancel.is_armed = false;
                 classify(&error)
             })?;
-            if !is_framed(response.headers()) {
+            let is_framed = is_framed(response.headers());
+            // An app that answers early may never read what is left of the request.
+            if !is_framed || !cancel.delivered.load(Relaxed) {
                 cancel.poison();
+            }
+            if !is_framed {
                 return Err(SendError::Malformed);
             }
             Ok(response.map(|body| ResponseBody::Http1 { body, cancel }))
@@ -99,6 +107,7 @@ fn classify(error: &ClientError) -> SendError {
 /// declared length that nothing more is to come.
 struct Delivery {
     body: AppBody,
+    is_done: bool,
     delivered: Arc<AtomicBool>,
 }
 
@@ -118,7 +127,8 @@ impl Body for Delivery {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         let is_last = matches!(polled, Poll::Ready(None)) || self.body.is_end_stream();
-        if is_last && self.delivered.swap(true, Relaxed) {
+        let was_done = std::mem::replace(&mut self.is_done, is_last);
+        if is_last && !was_done && self.delivered.swap(true, Relaxed) {
             // It was cancelled in the meantime: its end must not make room for the next exchange,
             // which would be broken off.
             return Poll::Ready(Some(Err(BrokenOff)));

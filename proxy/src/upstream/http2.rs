@@ -28,6 +28,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+/// Streams reset on a connection before it gets no new ones.
+const MAX_CANCELLED: usize = 64;
 /// Connections tried for one request: the app may close them before it is sent.
 const MAX_ATTEMPTS: usize = 3;
 
@@ -51,6 +53,8 @@ struct Pool {
 struct Connection {
     sender: SendRequest<Bytes>,
     streams: AtomicUsize,
+    /// Streams that ended before their response.
+    cancelled: AtomicUsize,
     is_closed: Arc<AtomicBool>,
 }
 
@@ -58,6 +62,12 @@ impl Connection {
     fn has_room(&self) -> bool {
         let limit = self.sender.current_max_send_streams().min(APP_CONNECTION_STREAMS);
         self.streams.load(Relaxed) < limit
+    }
+
+    /// Apps close connections on which many streams are reset. Before that happens to all that share
+    /// it, new streams go elsewhere.
+    fn is_usable(&self) -> bool {
+        !self.is_closed.load(Relaxed) && self.cancelled.load(Relaxed) < MAX_CANCELLED
     }
 }
 
@@ -90,13 +100,10 @@ async fn exchange(
     let sent = sender.send_request(head, is_complete).map_err(|_| SendError::Failed)?;
     let (response, stream) = sent;
     let upload = (!is_complete).then(|| Upload(tokio::spawn(upload(body, stream))));
-    let streaming = Streaming { _lease: lease, _upload: upload };
+    let mut streaming = Streaming { lease, _upload: upload };
     let response = head_of(response, on_interim).await?;
-    Ok(response.map(|body| ResponseBody::Http2 {
-        body,
-        has_data_ended: false,
-        _streaming: streaming,
-    }))
+    streaming.lease.is_whole = response.body().is_end_stream();
+    Ok(response.map(|body| ResponseBody::Http2 { body, has_data_ended: false, streaming }))
 }
 
 /// The response head; interim ones before it go to `on_interim`.
@@ -161,10 +168,10 @@ impl Pool {
 
     fn take(self: &Arc<Self>) -> Option<Lease> {
         let mut connections = self.lock();
-        connections.retain(|connection| !connection.is_closed.load(Relaxed));
+        connections.retain(|connection| connection.is_usable());
         let connection = connections.iter().find(|connection| connection.has_room())?;
         connection.streams.fetch_add(1, Relaxed);
-        Some(Lease { pool: self.clone(), connection: connection.clone() })
+        Some(Lease { pool: self.clone(), connection: connection.clone(), is_whole: false })
     }
 
     async fn connect(self: &Arc<Self>) -> Result<(), SendError> {
@@ -189,8 +196,8 @@ impl Pool {
         });
         timeout(self.settings_timeout, settings).await.map_err(|_| SendError::Unreachable)??;
         let is_closed = Arc::new(AtomicBool::new(false));
-        let streams = AtomicUsize::new(0);
-        let connection = Connection { sender, streams, is_closed: is_closed.clone() };
+        let (streams, cancelled) = Default::default();
+        let connection = Connection { sender, streams, cancelled, is_closed: is_closed.clone() };
         self.lock().push(Arc::new(connection));
         let pool = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -213,10 +220,15 @@ impl Pool {
 struct Lease {
     pool: Arc<Pool>,
     connection: Arc<Connection>,
+    /// The response has ended.
+    is_whole: bool,
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if !self.is_whole {
+            self.connection.cancelled.fetch_add(1, Relaxed);
+        }
         if self.connection.streams.fetch_sub(1, Relaxed) == 1 {
             // One connection stays open; those that a rush needed do not.
             let mut connections = self.pool.lock();
@@ -232,7 +244,14 @@ impl Drop for Lease {
 /// stream is reset when its last handle is gone.
 pub(crate) struct Streaming {
     _upload: Option<Upload>,
-    _lease: Lease,
+    lease: Lease,
+}
+
+impl Streaming {
+    /// Notes the end of the response.
+    pub(super) fn response_ended(&mut self) {
+        self.lease.is_whole = true;
+    }
 }
 
 struct Upload(JoinHandle<()>);
