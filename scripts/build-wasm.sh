@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
+# scripts/build-wasm.sh [FEATURE]...
+#
 # Builds steve-protocol and steve-wasm for wasm32-unknown-unknown; the result is
-# target/wasm/wasm32-unknown-unknown/release/steve_wasm.wasm. Both in one command, and the same
+# target/wasm/wasm32-unknown-unknown/wasm/steve_wasm.wasm. Both in one command, and the same
 # for tests and the npm package: other choices of crates compile the standard library anew.
 #
 # Uses the Rust toolchain's own wasm32 target where it is installed. Otherwise Debian's compiler,
@@ -12,8 +14,8 @@ source scripts/common.sh
 
 triple=wasm32-unknown-unknown
 # shellcheck disable=SC2206 # nothing or one word
-build=(build $locked --release --target "$triple" --target-dir "$target/wasm"
-    -p steve-protocol -p steve-wasm --no-default-features)
+build=(build $locked --profile wasm --target "$triple" --target-dir "$target/wasm"
+    -p steve-protocol -p steve-wasm --no-default-features "${@/#/--features=}")
 
 toolchain_has_target() {
     [[ -d $(rustc --print target-libdir --target $triple 2>/dev/null) ]]

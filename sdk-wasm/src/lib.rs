@@ -1,13 +1,24 @@
 //! The core of STEVE for browsers and Node: `steve-protocol` behind JavaScript classes.
 //!
 //! As there, nothing here does IO or reads a clock: JavaScript fetches, and passes bytes and times
-//! (milliseconds since 1970). Keys stay in WebAssembly memory and are erased by `free()`.
+//! (milliseconds since 1970). Keys stay in WebAssembly memory and are erased by `free()`. What
+//! fails throws a [`Fault`].
 
 mod appraisal;
-mod session;
+mod fault;
+mod handshake;
+mod policy;
+mod stream;
+#[cfg(feature = "test-vectors")]
+mod vectors;
 
-pub use appraisal::{Enclave, Policy, challenge};
-pub use session::{Event, Handshake, Session, Stream};
+pub use appraisal::{Appraiser, Enclave, challenge};
+pub use fault::Fault;
+pub use handshake::{Handshake, Session};
+pub use policy::Policy;
+pub use stream::{EventKind, Stream};
+#[cfg(feature = "test-vectors")]
+pub use vectors::{decode_head, open_frames, seal_frame};
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
@@ -20,4 +31,8 @@ fn rng() -> UnwrapErr<SysRng> {
 /// Times come as JavaScript numbers.
 fn milliseconds(time: f64) -> u64 {
     time as u64
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

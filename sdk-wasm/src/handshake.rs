@@ -1,0 +1,97 @@
+//! Handshake and session.
+
+use crate::appraisal::Enclave;
+use crate::fault::Fault;
+use crate::stream::Stream;
+use crate::{hex, milliseconds, rng};
+use steve_protocol::handshake::ClientHandshake;
+use steve_protocol::session::ClientSession;
+use steve_protocol::suite::Suite;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// A handshake in progress.
+#[wasm_bindgen]
+pub struct Handshake {
+    handshake: ClientHandshake,
+    hello: Vec<u8>,
+}
+
+#[wasm_bindgen]
+impl Handshake {
+    /// Starts with a verified enclave. `suites` are the names allowed, in order of preference.
+    #[wasm_bindgen(constructor)]
+    pub fn new(enclave: &Enclave, suites: Vec<String>, now_ms: f64) -> Result<Self, Fault> {
+        let known = |name: &String| {
+            let unknown = || {
+                Fault::new("invalid-options", format_args!("there is no suite named \"{name}\""))
+            };
+            Suite::from_name(name).ok_or_else(unknown)
+        };
+        let suites = suites.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+        let now_ms = milliseconds(now_ms);
+        let (handshake, hello) = ClientHandshake::start(&enclave.0, &suites, now_ms, &mut rng())?;
+        Ok(Self { handshake, hello })
+    }
+
+    /// The ClientHello to post.
+    #[wasm_bindgen(js_name = clientHello)]
+    pub fn client_hello(&self) -> Vec<u8> {
+        self.hello.clone()
+    }
+
+    /// How long the answer is, in bytes.
+    #[wasm_bindgen(js_name = serverHelloLength)]
+    pub fn server_hello_length(&self) -> usize {
+        self.handshake.server_hello_len()
+    }
+
+    /// Verifies the ServerHello. Consumes the handshake.
+    pub fn finish(self, server_hello: &[u8], now_ms: f64) -> Result<Session, Fault> {
+        Ok(Session(self.handshake.finish(server_hello, milliseconds(now_ms))?))
+    }
+}
+
+/// A session.
+#[wasm_bindgen]
+pub struct Session(ClientSession);
+
+#[wasm_bindgen]
+impl Session {
+    /// Opens a stream; undefined when it is time for a new session.
+    #[wasm_bindgen(js_name = openStream)]
+    pub fn open_stream(&self) -> Option<Stream> {
+        self.0.open_stream().map(Stream::new)
+    }
+
+    /// The value the app sees as `steve-session`: 32 bytes.
+    pub fn binding(&self) -> Vec<u8> {
+        self.0.binding().to_vec()
+    }
+
+    /// 32 hexadecimal digits. Not a secret.
+    pub fn id(&self) -> String {
+        hex(&self.0.id())
+    }
+
+    /// Name of the suite.
+    pub fn suite(&self) -> String {
+        self.0.suite().name().to_owned()
+    }
+
+    /// How long the session lives, in milliseconds.
+    pub fn lifetime(&self) -> f64 {
+        self.0.parameters().lifetime.as_millis() as f64
+    }
+
+    /// How long it lives without a frame, in milliseconds.
+    #[wasm_bindgen(js_name = idleTimeout)]
+    pub fn idle_timeout(&self) -> f64 {
+        self.0.parameters().idle_timeout.as_millis() as f64
+    }
+
+    /// How many streams may be open at once.
+    #[wasm_bindgen(js_name = maxStreams)]
+    pub fn max_streams(&self) -> u16 {
+        self.0.parameters().max_streams
+    }
+}

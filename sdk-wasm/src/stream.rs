@@ -1,0 +1,217 @@
+//! One exchange: seals the request, opens the response.
+
+use crate::fault::Fault;
+use bytes::{Bytes, BytesMut};
+use js_sys::Uint8Array;
+use steve_protocol::head::{Fields, HopByHop, ResponseHead, encode_request, encode_trailers};
+use steve_protocol::session::ClientStream;
+use steve_protocol::stream::{Event, ResetCode};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// One exchange. What is to be sent accumulates until `take`; what came last is looked at until
+/// `next`.
+#[wasm_bindgen]
+pub struct Stream {
+    stream: ClientStream,
+    out: BytesMut,
+    event: Option<Event<ResponseHead>>,
+    /// Values of the request's `connection` fields: they take fields away from its trailers too.
+    connection: Vec<Vec<u8>>,
+}
+
+/// What came.
+#[wasm_bindgen]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventKind {
+    /// More bytes are needed.
+    None,
+    /// An informational head; the final one is still to come.
+    Informational,
+    /// The head.
+    Head,
+    /// Bytes of the body.
+    Data,
+    /// Trailers; the message is complete.
+    Trailers,
+    /// The message ends incomplete.
+    Reset,
+}
+
+#[wasm_bindgen]
+impl Stream {
+    /// The stream's number in its session.
+    pub fn id(&self) -> f64 {
+        self.stream.open.stream_id as f64
+    }
+
+    /// Seals the head. `fields` alternates names in lower case and values of one code unit a byte;
+    /// those that end at a hop are left out. `upgrade` names a protocol to change to.
+    #[allow(clippy::too_many_arguments, reason = "a head has these parts")]
+    pub fn head(
+        &mut self,
+        method: &str,
+        scheme: &str,
+        authority: &str,
+        path: &str,
+        fields: Vec<String>,
+        upgrade: Option<String>,
+        fin: bool,
+    ) -> Result<(), Fault> {
+        let fields = pairs(fields)?;
+        let connection = |(name, _): &&(String, Vec<u8>)| name == "connection";
+        self.connection =
+            fields.iter().filter(connection).map(|(_, value)| value.clone()).collect();
+        let hop_by_hop = self.hop_by_hop();
+        let upgrade_line = upgrade.as_deref().map(|value| ("upgrade", value.as_bytes()));
+        let lines = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .filter(|(name, value)| !hop_by_hop.drops(name, value))
+            .chain(upgrade_line);
+        let head = encode_request(method, scheme, authority, path, lines)?;
+        if method == "HEAD" {
+            self.stream.response.answers_head_request();
+        }
+        if upgrade.is_some() {
+            self.stream.response.answers_upgrade_request();
+        }
+        Ok(self.stream.request.head(&head, fin, &mut self.out)?)
+    }
+
+    /// Seals bytes of the body.
+    pub fn data(&mut self, data: &[u8], fin: bool) -> Result<(), Fault> {
+        Ok(self.stream.request.data(data, fin, &mut self.out)?)
+    }
+
+    /// Seals trailers, names and values in turn, which complete the request.
+    pub fn trailers(&mut self, fields: Vec<String>) -> Result<(), Fault> {
+        let fields = pairs(fields)?;
+        let hop_by_hop = self.hop_by_hop();
+        let lines = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .filter(|(name, value)| !hop_by_hop.drops(name, value));
+        let trailers = encode_trailers(lines)?;
+        Ok(self.stream.request.trailers(&trailers, &mut self.out)?)
+    }
+
+    /// Gives up.
+    pub fn cancel(&mut self) -> Result<(), Fault> {
+        Ok(self.stream.request.reset(ResetCode::CANCELLED, &mut self.out)?)
+    }
+
+    /// What is to be sent. The first 25 bytes are the plain beginning of the stream.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out).into()
+    }
+
+    /// Adds bytes of the answer; call `next` until it gives `None` before adding more.
+    pub fn push(&mut self, chunk: Vec<u8>) {
+        self.stream.response.push(Bytes::from(chunk));
+    }
+
+    /// Goes on to what came next.
+    #[wasm_bindgen(js_name = next)]
+    pub fn next_event(&mut self) -> Result<EventKind, Fault> {
+        self.event = self.stream.response.next_event()?;
+        Ok(match self.event {
+            None => EventKind::None,
+            Some(Event::Informational(_)) => EventKind::Informational,
+            Some(Event::Head { .. }) => EventKind::Head,
+            Some(Event::Data { .. }) => EventKind::Data,
+            Some(Event::Trailers(_)) => EventKind::Trailers,
+            Some(Event::Reset(_)) => EventKind::Reset,
+        })
+    }
+
+    /// To be called when the answer has ended: throws unless it was complete.
+    pub fn end(&self) -> Result<(), Fault> {
+        Ok(self.stream.response.end()?)
+    }
+
+    /// The message is complete with what came.
+    pub fn fin(&self) -> bool {
+        match self.event {
+            Some(Event::Head { fin, .. } | Event::Data { fin, .. }) => fin,
+            Some(Event::Trailers(_)) => true,
+            Some(Event::Informational(_) | Event::Reset(_)) | None => false,
+        }
+    }
+
+    /// Status of the head that came; 0 for anything else.
+    pub fn status(&self) -> u16 {
+        match &self.event {
+            Some(Event::Informational(head) | Event::Head { head, .. }) => head.status(),
+            _ => 0,
+        }
+    }
+
+    /// Fields of the head or trailers that came: names and values in turn, a code unit for a byte.
+    pub fn fields(&self) -> Vec<String> {
+        let fields = match &self.event {
+            Some(Event::Informational(head) | Event::Head { head, .. }) => Some(head.fields()),
+            Some(Event::Trailers(trailers)) => Some(trailers.fields()),
+            _ => None,
+        };
+        let latin1 = |value: &Bytes| value.iter().copied().map(char::from).collect();
+        fields
+            .into_iter()
+            .flat_map(Fields::iter)
+            .flat_map(|line| [line.name().to_owned(), latin1(line.value())])
+            .collect()
+    }
+
+    /// Bytes of the body that came.
+    #[wasm_bindgen(js_name = bytes)]
+    pub fn body_bytes(&self) -> Uint8Array {
+        match &self.event {
+            Some(Event::Data { data, .. }) => Uint8Array::from(&data[..]),
+            _ => Uint8Array::new_with_length(0),
+        }
+    }
+
+    /// Number of the code of the reset that came.
+    #[wasm_bindgen(js_name = resetCode)]
+    pub fn reset_code(&self) -> Option<u16> {
+        self.reset().map(ResetCode::to_u16)
+    }
+
+    /// Name of the code of the reset that came.
+    #[wasm_bindgen(js_name = resetName)]
+    pub fn reset_name(&self) -> Option<String> {
+        self.reset().map(|code| code.name().to_owned())
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(stream: ClientStream) -> Self {
+        let out = BytesMut::from(&stream.open.encode()[..]);
+        Self { stream, out, event: None, connection: Vec::new() }
+    }
+
+    fn hop_by_hop(&self) -> HopByHop<'_> {
+        HopByHop::new(self.connection.iter().map(Vec::as_slice))
+    }
+
+    fn reset(&self) -> Option<ResetCode> {
+        match self.event {
+            Some(Event::Reset(code)) => Some(code),
+            _ => None,
+        }
+    }
+}
+
+/// Names, and values as bytes.
+fn pairs(fields: Vec<String>) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+    let invalid =
+        |what| Fault::new("invalid-request", format_args!("the request is not valid: {what}"));
+    let (pairs, rest) = fields.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(invalid("a field without a value"));
+    }
+    let byte = |unit: char| u8::try_from(unit).map_err(|_| invalid("a field value is not Latin-1"));
+    pairs
+        .iter()
+        .map(|[name, value]| Ok((name.clone(), value.chars().map(byte).collect::<Result<_, _>>()?)))
+        .collect()
+}

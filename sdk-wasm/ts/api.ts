@@ -1,0 +1,14 @@
+export { Steve } from "./client.js";
+export type { ConnectOptions, Suite, Timeouts } from "./connect.js";
+export type { Trust, VerifiedEnclave } from "./enclave.js";
+export { type ErrorCode, type Stage, SteveError } from "./errors.js";
+export type { EventMap, Listeners, SessionInfo } from "./events.js";
+export { IndexedDbPinStore } from "./indexeddb-pin-store.js";
+export type { Pin, PinStore } from "./pin-store.js";
+export type { Policy } from "./policy.js";
+export type { Profile } from "./profiles.js";
+export { type Receipt, receiptOf } from "./receipt.js";
+export type { Check, Outcome, Report } from "./report.js";
+export type { SteveRequestInit } from "./request.js";
+export type { SteveWebSocketConstructor } from "./websocket/bound.js";
+export type { SteveWebSocket } from "./websocket/socket.js";

@@ -1,0 +1,137 @@
+import { Clock } from "./clock.js";
+import {
+    type Appraiser,
+    type Core,
+    type Enclave,
+    guarded,
+    type Policy as CorePolicy,
+} from "./core.js";
+import { describe, type VerifiedEnclave } from "./enclave.js";
+import { SteveError } from "./errors.js";
+import type { Pin, PinStore } from "./pin-store.js";
+import { type CheckedPolicy, recordedPolicy } from "./policy.js";
+import type { Transport } from "./transport.js";
+
+/** How evidence is appraised. */
+export interface AppraisalOptions {
+    readonly policy: CheckedPolicy;
+    readonly origin: string;
+    readonly maxEvidenceAge: number | undefined;
+    readonly maxClockSkew: number | undefined;
+    /** SHA-256 of a root that is not AWS's; only the dangerous build of the core takes one. */
+    readonly dangerousRoot: Uint8Array | undefined;
+}
+
+/** A verified enclave, and the clock that its validity counts on. */
+export interface Trusted {
+    readonly enclave: Enclave;
+    readonly info: VerifiedEnclave;
+    readonly clock: Clock;
+}
+
+/** True while handshakes may be started. */
+export function isValid({ info, clock }: Trusted): boolean {
+    return clock.now() < info.validUntil;
+}
+
+/** Fetches evidence for fresh challenges and appraises it. */
+export class Appraisal {
+    readonly #core: Core;
+    readonly #options: AppraisalOptions;
+
+    constructor(core: Core, options: AppraisalOptions) {
+        this.#core = core;
+        this.#options = options;
+    }
+
+    async fetch(transport: Transport, signal: AbortSignal): Promise<Trusted> {
+        const challenge = guarded(this.#core, "evidence", () => this.#core.challenge());
+        const clock = new Clock();
+        const sent = clock.now();
+        const evidence = await transport.evidence(challenge, signal);
+        const appraise = (policy: CorePolicy) =>
+            this.#withAppraiser(policy, (appraiser) =>
+                appraiser.appraise(evidence, challenge, sent, this.#options.origin, clock.now()),
+            );
+        const { policy } = this.#options;
+        const enclave =
+            "pinned" in policy
+                ? appraise(policy.pinned)
+                : await this.#onFirstUse(policy.store, clock, appraise);
+        return { enclave, info: describe(enclave), clock };
+    }
+
+    /** The record is durable before the enclave is used. */
+    async #onFirstUse(
+        store: PinStore,
+        clock: Clock,
+        appraise: (policy: CorePolicy) => Enclave,
+    ): Promise<Enclave> {
+        const { origin } = this.#options;
+        const recorded = (pin: Pin | undefined) => {
+            const policy = recordedPolicy(this.#core, pin);
+            try {
+                return appraise(policy);
+            } finally {
+                policy.free();
+            }
+        };
+        const enclave = recorded(await fromStore(store.load(origin)));
+        if (enclave.trust() !== "first-use") return enclave;
+        const { pcrs } = describe(enclave);
+        const pin = {
+            firstSeen: Math.floor(clock.now()),
+            pcrs: { 0: pcrs[0] ?? "", 1: pcrs[1] ?? "", 2: pcrs[2] ?? "" },
+        };
+        const found = await fromStore(store.record(origin, pin));
+        if (isSame(found, pin)) return enclave;
+        // Somebody else recorded a pin in the meantime: that one counts.
+        enclave.free();
+        return recorded(found);
+    }
+
+    #withAppraiser(policy: CorePolicy, call: (appraiser: Appraiser) => Enclave): Enclave {
+        const { maxEvidenceAge, maxClockSkew, dangerousRoot } = this.#options;
+        return guarded(this.#core, "evidence", () => {
+            const appraiser = new this.#core.Appraiser(policy, maxEvidenceAge, maxClockSkew);
+            try {
+                if (dangerousRoot !== undefined) trustRoot(appraiser, dangerousRoot);
+                return call(appraiser);
+            } finally {
+                appraiser.free();
+            }
+        });
+    }
+}
+
+function trustRoot(appraiser: Appraiser, sha256: Uint8Array): void {
+    const dangerous = appraiser as { dangerousTrustRoot?: (sha256: Uint8Array) => void };
+    if (typeof dangerous.dangerousTrustRoot !== "function") {
+        throw new SteveError("invalid-options", "setup", "this build trusts AWS's root only");
+    }
+    dangerous.dangerousTrustRoot(sha256);
+}
+
+async function fromStore<T>(result: Promise<T>): Promise<T> {
+    try {
+        return await result;
+    } catch (cause) {
+        throw new SteveError(
+            "pin-store",
+            "evidence",
+            "the store of pins failed; make it readable and writable",
+            {
+                cause,
+            },
+        );
+    }
+}
+
+function isSame(a: Pin, b: Pin): boolean {
+    const registers = Object.keys(a.pcrs);
+    return (
+        a.firstSeen === b.firstSeen &&
+        registers.length === Object.keys(b.pcrs).length &&
+        registers.every((register) => a.pcrs[register] === b.pcrs[register])
+    );
+}

@@ -1,0 +1,122 @@
+import { bodyLength } from "./body.js";
+import { Exchange, type Head } from "./exchange.js";
+import type { Core } from "./core.js";
+import type { Prepared } from "./request.js";
+import type { Scope } from "./scope.js";
+import type { Ticket } from "./session.js";
+import type { Transport } from "./transport.js";
+
+/** Complete bodies up to this many bytes go out in one piece. */
+const WHOLE_LIMIT = 1 << 20;
+
+/** An exchange whose response has begun. */
+export interface Begun {
+    readonly exchange: Exchange;
+    readonly head: Head;
+}
+
+/** Why an attempt gave no response head. */
+export class Failed {
+    constructor(
+        readonly error: unknown,
+        /** A byte of the stream may have left the client. */
+        readonly sent: boolean,
+    ) {}
+}
+
+/** Sends a request; gives the head of its response, or throws `Failed`. */
+export async function attempt(
+    core: Core,
+    transport: Transport,
+    ticket: Ticket,
+    request: Prepared,
+    scope: Scope,
+): Promise<Begun> {
+    const exchange = new Exchange(core, ticket, scope);
+    try {
+        await send(transport, exchange, request);
+        return { exchange, head: await exchange.nextHead(request.onInformational) };
+    } catch (thrown) {
+        const error = exchange.cause(thrown);
+        exchange.abort(error);
+        throw new Failed(error, exchange.sent);
+    }
+}
+
+async function send(transport: Transport, exchange: Exchange, request: Prepared): Promise<void> {
+    const { signal } = exchange.scope;
+    const { body, trailers } = request;
+    const length = bodyLength(body);
+    if (trailers === undefined && length === 0) {
+        exchange.head(request, undefined, true);
+        return exchange.receive(await transport.stream(exchange.take(), signal));
+    }
+    if (trailers === undefined && body.kind === "bytes" && body.bytes.length <= WHOLE_LIMIT) {
+        exchange.head(request, undefined, false);
+        exchange.data(body.bytes, true);
+        return exchange.receive(await transport.stream(exchange.take(), signal));
+    }
+    if (transport.streamsUploads) return sendStream(transport, exchange, request);
+    if (length !== undefined) return sendSealed(transport, exchange, request);
+    return sendTunnel(transport, exchange, request);
+}
+
+/** Seals while the network takes it. */
+async function sendStream(
+    transport: Transport,
+    exchange: Exchange,
+    request: Prepared,
+): Promise<void> {
+    exchange.head(request, undefined, false);
+    const frames = exchange.upload(request);
+    const first = exchange.take();
+    const body = new ReadableStream<Uint8Array>(
+        {
+            start: (controller) => controller.enqueue(first),
+            async pull(controller) {
+                const { done, value } = await frames.next();
+                if (done) controller.close();
+                else controller.enqueue(value);
+            },
+            async cancel() {
+                await frames.return();
+            },
+        },
+        { highWaterMark: 0 },
+    );
+    exchange.receive(await transport.stream(body, exchange.scope.signal));
+}
+
+/** Seals all of it first, where the platform does not send streams. */
+async function sendSealed(
+    transport: Transport,
+    exchange: Exchange,
+    request: Prepared,
+): Promise<void> {
+    exchange.head(request, undefined, false);
+    const parts: Uint8Array[] = [exchange.take()];
+    exchange.sent = false;
+    for await (const frame of exchange.upload(request)) parts.push(frame);
+    exchange.scope.signal.throwIfAborted();
+    exchange.sent = true;
+    const body = new Blob(parts as BlobPart[]);
+    exchange.receive(await transport.stream(body, exchange.scope.signal));
+}
+
+/** Streams both ways at once through a WebSocket. */
+async function sendTunnel(
+    transport: Transport,
+    exchange: Exchange,
+    request: Prepared,
+): Promise<void> {
+    const tunnel = await transport.tunnel(exchange.scope.signal);
+    exchange.receive(tunnel.readable, tunnel);
+    await tunnel.send(exchange.take());
+    exchange.head(request, undefined, false);
+    await tunnel.send(exchange.take());
+    const upload = async () => {
+        for await (const frame of exchange.upload(request)) await tunnel.send(frame);
+    };
+    // What fails here fails the response as well, which has its reader.
+    upload().catch(() => tunnel.close());
+}

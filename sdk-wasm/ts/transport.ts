@@ -1,0 +1,148 @@
+import { isPlainCode, outerStatus, type Stage, SteveError, transportError } from "./errors.js";
+import { concatenate } from "./bytes.js";
+import { race } from "./scope.js";
+import type { OpenTunnel, Tunnel } from "./tunnel.js";
+
+const BASE = "/.well-known/steve/v3";
+const STREAM_TYPE = "application/vnd.steve.stream";
+
+const MAX_EVIDENCE_LENGTH = 196_608;
+const MAX_ERROR_LENGTH = 1024;
+
+/** What of the platform carries the outer requests. */
+export interface Carrier {
+    readonly fetch: typeof fetch;
+    readonly openTunnel: OpenTunnel;
+    /** True where a request body can be a stream. */
+    readonly streamsUploads: (url: string) => boolean;
+}
+
+/** An outer request's body. */
+export type OuterBody = Uint8Array | Blob | ReadableStream<Uint8Array>;
+
+/** Sends outer requests, which hold nothing of the inner ones. */
+export class Transport {
+    readonly #origin: string;
+    readonly #carrier: Carrier;
+
+    constructor(origin: string, carrier: Carrier) {
+        this.#origin = origin;
+        this.#carrier = carrier;
+    }
+
+    /** True where a request body can be a stream; otherwise streams take the tunnel. */
+    get streamsUploads(): boolean {
+        return this.#carrier.streamsUploads(`${this.#origin}${BASE}/evidence`);
+    }
+
+    /** Posts a challenge; gives the encoded evidence. */
+    async evidence(challenge: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+        const answer = await this.#post(
+            "/evidence",
+            "application/octet-stream",
+            challenge,
+            "evidence",
+            signal,
+        );
+        return readUpTo(answer, MAX_EVIDENCE_LENGTH, "evidence", signal);
+    }
+
+    /** Posts a ClientHello; gives the ServerHello. */
+    async handshake(hello: Uint8Array, length: number, signal: AbortSignal): Promise<Uint8Array> {
+        const answer = await this.#post("/stream", STREAM_TYPE, hello, "handshake", signal);
+        const read = await readUpTo(answer, length, "handshake", signal);
+        if (read.length !== length) throw notSteve("handshake", "it is shorter than it must be");
+        return read;
+    }
+
+    /** Posts a stream; gives the bytes of a successful answer. */
+    async stream(body: OuterBody, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+        return this.#post("/stream", STREAM_TYPE, body, "request", signal);
+    }
+
+    /** Opens a tunnel. */
+    async tunnel(signal: AbortSignal): Promise<Tunnel> {
+        const url = new URL(`${this.#origin}${BASE}/tunnel`);
+        url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+        return this.#carrier.openTunnel(url.href, signal);
+    }
+
+    async #post(
+        path: string,
+        type: string,
+        body: OuterBody,
+        stage: Stage,
+        signal: AbortSignal,
+    ): Promise<ReadableStream<Uint8Array>> {
+        const init = {
+            method: "POST",
+            headers: { "content-type": type },
+            body: body as BodyInit,
+            signal,
+            cache: "no-store",
+            redirect: "error",
+            referrerPolicy: "no-referrer",
+            ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
+        } satisfies RequestInit & { duplex?: "half" };
+        let response: Response;
+        try {
+            const answer = this.#carrier.fetch(`${this.#origin}${BASE}${path}`, init);
+            response = await race(answer, signal);
+        } catch (cause) {
+            signal.throwIfAborted();
+            throw transportError(stage, cause);
+        }
+        if (response.status === 200 && response.body !== null) return response.body;
+        throw outerStatus(stage, response.status, await errorCode(response, stage, signal));
+    }
+}
+
+/** The code in `{"error":"<code>"}`, if there is one that can be shown to a person. */
+async function errorCode(
+    response: Response,
+    stage: Stage,
+    signal: AbortSignal,
+): Promise<string | undefined> {
+    try {
+        if (response.body === null) return undefined;
+        const body = await readUpTo(response.body, MAX_ERROR_LENGTH, stage, signal);
+        const { error } = JSON.parse(new TextDecoder().decode(body));
+        return isPlainCode(error) ? error : undefined;
+    } catch {
+        signal.throwIfAborted();
+        return undefined;
+    }
+}
+
+/** Reads a whole body of at most `limit` bytes. */
+async function readUpTo(
+    body: ReadableStream<Uint8Array>,
+    limit: number,
+    stage: Stage,
+    signal: AbortSignal,
+): Promise<Uint8Array> {
+    const reader = body.getReader();
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    for (;;) {
+        const { done, value } = await reader.read().catch((cause: unknown) => {
+            signal.throwIfAborted();
+            throw transportError(stage, cause);
+        });
+        if (done) return concatenate(chunks);
+        length += value.length;
+        if (length > limit) {
+            reader.cancel().catch(() => undefined);
+            throw notSteve(stage, "it is longer than it may be");
+        }
+        chunks.push(value);
+    }
+}
+
+function notSteve(stage: Stage, reason: string): SteveError {
+    return new SteveError(
+        "not-steve",
+        stage,
+        `the answer at the stage "${stage}" is not a STEVE answer: ${reason}`,
+    );
+}
