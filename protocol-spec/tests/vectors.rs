@@ -8,6 +8,7 @@ use serde_json::Value;
 use steve_protocol::aead::{AeadKey, Backend};
 use steve_protocol::frame::FrameOpener;
 use steve_protocol::schedule::TrafficKey;
+use steve_protocol::stream::{MessageOpener, Request, Response, Role};
 use steve_protocol::suite::Suite;
 
 fn vectors(name: &str) -> Vec<Value> {
@@ -75,6 +76,34 @@ fn frames_open_as_the_vectors_say() {
             assert_eq!(opened.frame_type as u64 | fin, frame["type"].as_u64().unwrap());
         }
     }
+}
+
+#[test]
+fn messages_are_in_order_or_refused_at_their_last_frame() {
+    for vector in vectors("streams") {
+        match vector["kind"].as_str().unwrap() {
+            "request" => check_order::<Request>(&vector),
+            "response" => check_order::<Response>(&vector),
+            kind => panic!("{kind}"),
+        }
+    }
+}
+
+fn check_order<R: Role>(vector: &Value) {
+    let traffic = traffic(vector, "key", "iv");
+    let stream_id = vector["stream_id"].as_u64().unwrap();
+    let frames = FrameOpener::dangerous_standalone(suite(vector), &traffic, stream_id);
+    let mut opener = MessageOpener::<R>::dangerous_standalone(frames);
+    if vector["asked_upgrade"] == true {
+        opener.answers_upgrade_request();
+    }
+    let frames = vector["frames"].as_array().unwrap();
+    for (number, frame) in frames.iter().enumerate() {
+        opener.push(hex(frame).into());
+        let refused = vector["error"] == true && number + 1 == frames.len();
+        assert_eq!(opener.next_event().is_err(), refused, "{}, frame {number}", vector["comment"]);
+    }
+    assert_eq!(opener.is_complete(), vector["error"] != true, "{}", vector["comment"]);
 }
 
 #[test]

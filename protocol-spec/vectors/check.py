@@ -20,6 +20,7 @@ from steve3.vectors import (
     check_heads,
     check_key_config,
     check_merkle,
+    check_order,
 )
 
 CHECKS: dict[str, Callable[[Vector], None]] = {
@@ -30,6 +31,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "handshake.json": check_handshake,
     "frames.json": check_frames,
     "heads.json": check_heads,
+    "streams.json": check_order,
     "exchange.json": check_exchange,
 }
 

@@ -44,6 +44,7 @@ def running_proxy(path: Path, app_port: int, work: Path, more: dict[str, str]) -
         **{name: value for name, value in os.environ.items() if not name.startswith("STEVE_")},
         "STEVE_LISTEN_ADDR": f"127.0.0.1:{port}",
         "STEVE_APP_UPSTREAM": f"http://127.0.0.1:{app_port}",
+        "STEVE_UPGRADES": "websocket,echo/1,a/1",
         **more,
     }
     command = [str(path), "serve", "--dangerous-dev-attester", "--dangerous-dev-root-out", str(root)]

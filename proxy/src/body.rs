@@ -1,13 +1,14 @@
 //! The bodies that hyper carries for us.
 
+use crate::limits::StreamBudget;
 use crate::stream::{Inbound, Outbound};
+use crate::upstream::ResponseBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// A body that breaks off. hyper closes the connection (or resets the HTTP/2 stream) then, so that
 /// the peer does not take the message for complete.
@@ -24,7 +25,18 @@ pub(crate) enum OuterBody {
     /// Sealed frames.
     Stream(Box<Outbound>),
     /// A plaintext response of the app, passed on.
-    Plain { body: Incoming, _budget: OwnedSemaphorePermit },
+    Plain { body: ResponseBody, budget: StreamBudget },
+}
+
+impl OuterBody {
+    /// Its share of the budget, which its bytes need for as long as they are not written.
+    pub(crate) fn budget(&self) -> Option<StreamBudget> {
+        match self {
+            Self::Stream(outbound) => outbound.budget(),
+            Self::Plain { budget, .. } => Some(budget.clone()),
+            Self::Whole(_) | Self::Evidence { .. } => None,
+        }
+    }
 }
 
 impl Body for OuterBody {
@@ -70,8 +82,8 @@ impl Body for OuterBody {
 }
 
 /// The bytes of a plaintext body. Its trailers end here: they might hold fields that must not pass.
-fn poll_data(
-    body: &mut Incoming,
+fn poll_data<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
     loop {

@@ -30,8 +30,14 @@ pub struct Config {
     pub allow_plaintext_fallback: bool,
     /// Paths of which GET and HEAD are forwarded to the app in plaintext.
     pub public_paths: Vec<String>,
+    /// Protocols that connections to the app may change to, as `upgrade` fields name them.
+    pub upgrades: Vec<String>,
     /// The app's manifest, sent with evidence; at most 65535 bytes.
     pub manifest: Vec<u8>,
+    /// TCP address to serve metrics on, apart from everything else.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Vsock port to serve metrics on, with any context id.
+    pub metrics_vsock_port: Option<u32>,
     /// Limits.
     pub limits: Limits,
 }
@@ -46,7 +52,10 @@ impl Default for Config {
             cors_origins: Vec::new(),
             allow_plaintext_fallback: false,
             public_paths: Vec::new(),
+            upgrades: vec!["websocket".into()],
             manifest: Vec::new(),
+            metrics_listen: None,
+            metrics_vsock_port: None,
             limits: Limits::default(),
         }
     }
@@ -58,6 +67,7 @@ pub(crate) struct Checked {
     pub(crate) suites: Vec<Suite>,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
+    pub(crate) upgrades: Vec<String>,
     pub(crate) config: Config,
 }
 
@@ -87,9 +97,7 @@ impl Config {
             return Err(ConfigError::ManifestTooLarge);
         }
         let limits = &self.limits;
-        if !(1024..=65_536).contains(&limits.max_head_size) {
-            return Err(ConfigError::HeadSize(limits.max_head_size));
-        }
+        limits.check()?;
         let key_life = limits.key_rotation + limits.key_overlap;
         let in_order = !limits.key_overlap.is_zero() && limits.key_rotation > limits.key_overlap;
         if !in_order || key_life > MAX_KEY_LIFE {
@@ -100,7 +108,8 @@ impl Config {
         }
         let cors_origins = sorted(&self.cors_origins);
         let public_paths = sorted(&self.public_paths);
-        Ok(Checked { upstream, suites, cors_origins, public_paths, config: self })
+        let upgrades = sorted(&self.upgrades);
+        Ok(Checked { upstream, suites, cors_origins, public_paths, upgrades, config: self })
     }
 }
 
@@ -168,6 +177,7 @@ struct Effective<'a> {
     allow_plaintext_fallback: bool,
     public_paths: &'a [String],
     cors_origins: &'a [String],
+    upgrades: &'a [String],
     early_data: bool,
     key_rotation_seconds: u64,
     key_overlap_seconds: u64,
@@ -175,6 +185,8 @@ struct Effective<'a> {
     session_idle_seconds: u64,
     max_head_size: u32,
     max_streams: u16,
+    /// The host can see counts and times of what passes.
+    metrics: bool,
 }
 
 impl Checked {
@@ -190,6 +202,7 @@ impl Checked {
             allow_plaintext_fallback: self.config.allow_plaintext_fallback,
             public_paths: &self.public_paths,
             cors_origins: &self.cors_origins,
+            upgrades: &self.upgrades,
             early_data: false,
             key_rotation_seconds: limits.key_rotation.as_secs(),
             key_overlap_seconds: limits.key_overlap.as_secs(),
@@ -197,6 +210,8 @@ impl Checked {
             session_idle_seconds: limits.session_idle.as_secs(),
             max_head_size: limits.max_head_size,
             max_streams: limits.max_streams,
+            metrics: self.config.metrics_listen.is_some()
+                || self.config.metrics_vsock_port.is_some(),
         };
         serde_json::to_vec(&effective).expect("strings, numbers and lists always serialise")
     }
@@ -229,6 +244,11 @@ mod tests {
         assert_ne!(both, effective(&["https://a.example"]));
         let json: serde_json::Value = serde_json::from_slice(&both).unwrap();
         assert_eq!(json["cors_origins"][0], "https://a.example");
+        assert_eq!(json["metrics"], false);
+        let watched = Config { metrics_vsock_port: Some(1), ..Config::default() };
+        let json: serde_json::Value =
+            serde_json::from_slice(&watched.check().unwrap().effective("nsm")).unwrap();
+        assert_eq!(json["metrics"], true);
     }
 
     #[test]
@@ -251,7 +271,12 @@ mod tests {
         assert!(error(|c| c.suites.clear()).contains("no suite"));
         assert!(error(|c| c.limits.key_rotation = c.limits.key_overlap).contains("rotation"));
         assert!(error(|c| c.limits.key_rotation = MAX_KEY_LIFE).contains("24 hours"));
-        assert!(error(|c| c.limits.max_head_size = 70_000).contains("65536"));
+        assert!(
+            error(|c| c.limits.max_head_size = 70_000).contains("--max-head-size must be 1024")
+        );
+        assert!(error(|c| c.limits.max_sessions = 0).contains("--max-sessions must be 1 to"));
+        assert!(error(|c| c.limits.write_timeout = Duration::ZERO).contains("--write-timeout"));
+        assert!(error(|c| c.limits.memory_budget = 1 << 20).contains("--memory-budget"));
         assert_eq!(error(|_| ()), "");
     }
 }

@@ -18,9 +18,6 @@ pub enum ConfigError {
     /// Not `scheme://host[:port]`.
     #[error("CORS origin `{0}` is not an origin: it must look like https://app.example")]
     CorsOrigin(String),
-    /// Outside 1024 to 65536.
-    #[error("the largest head must be 1024 to 65536 bytes, not {0}")]
-    HeadSize(u32),
     /// The rotation is not longer than the overlap, or both together are longer than a day.
     #[error(
         "keys must be rotated after more than the overlap of {overlap} s, and be gone after \
@@ -31,6 +28,18 @@ pub enum ConfigError {
         rotation: u64,
         /// Seconds for which the previous keys are honoured.
         overlap: u64,
+    },
+    /// A limit outside its range.
+    #[error("{option} must be {min} to {max}, not {value}")]
+    Limit {
+        /// The option of `serve` that sets the limit.
+        option: &'static str,
+        /// The least it may be, in the option's unit.
+        min: u64,
+        /// The most it may be.
+        max: u64,
+        /// What it was.
+        value: String,
     },
     /// The file cannot be read.
     #[error("manifest {} cannot be read: {source}", path.display())]

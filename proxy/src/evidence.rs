@@ -7,6 +7,7 @@ use crate::attester::{AttestError, Attester};
 use crate::clock::NsmClock;
 use crate::keys::KeyRing;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use bytes::Bytes;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -65,6 +66,7 @@ impl EvidenceService {
         keys: Arc<KeyRing>,
         clock: Arc<NsmClock>,
         statements: Statements,
+        metrics: Arc<Metrics>,
         limits: &Limits,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(limits.max_challenges);
@@ -77,6 +79,7 @@ impl EvidenceService {
             statements,
             tail: Bytes::new(),
             shared: shared.clone(),
+            metrics,
             max_batch,
         };
         thread::Builder::new().name("attester".into()).spawn(move || owner.run(queue))?;
@@ -129,8 +132,7 @@ impl EvidenceService {
         loop {
             let pause = if self.works() { self.refresh } else { self.retry };
             let _ = timeout(pause, self.renew.notified()).await;
-            if let Err(error) = self.renew().await {
-                tracing::warn!("no attestation: {error}");
+            if self.renew().await.is_err() {
                 sleep(self.retry).await;
             }
         }
@@ -146,6 +148,7 @@ struct Owner {
     /// The statements as evidence holds them, once they have been encoded.
     tail: Bytes,
     shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
     max_batch: usize,
 }
 
@@ -168,9 +171,8 @@ impl Owner {
                 }
                 job = (challenges.len() < self.max_batch).then(|| queue.try_recv().ok()).flatten();
             }
-            if let Err(error) = self.batch(&challenges, replies) {
-                tracing::warn!("no attestation: {error}");
-            }
+            // Those who wait see their reply dropped.
+            let _ = self.batch(&challenges, replies);
         }
     }
 
@@ -182,6 +184,7 @@ impl Owner {
     ) -> Result<(), AttestError> {
         let Ok(tree) = MerkleTree::new(challenges) else { return Ok(()) };
         let (key_config, document) = self.attest(Some(&tree.root()))?;
+        self.metrics.answered(challenges.len());
         for (leaf_index, reply) in (0..).zip(replies) {
             let path = tree.path(leaf_index).unwrap_or_default();
             let encoded = self.encode(&key_config, &document, leaf_index, tree.size(), &path)?;
@@ -201,12 +204,18 @@ impl Owner {
     /// A document that announces the current key generation, with that generation's configuration.
     fn attest(&mut self, nonce: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>), AttestError> {
         let keys = self.keys.current();
+        let begun = Instant::now();
         let document = self.attester.attest(&user_data(keys.config()), nonce);
         let document = document.and_then(|document| {
             self.clock.set(timestamp_ms(&document)?);
             Ok(document)
         });
-        self.shared.works.store(document.is_ok(), Relaxed);
+        self.metrics.evidence_call(document.is_ok(), begun.elapsed());
+        match (&document, self.shared.works.swap(document.is_ok(), Relaxed)) {
+            (Err(error), true) => tracing::warn!(%error, "the attester fails"),
+            (Ok(_), false) => tracing::info!("the attester works"),
+            _ => {}
+        }
         Ok((keys.config().encoded().to_vec(), document?))
     }
 

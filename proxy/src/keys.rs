@@ -85,8 +85,12 @@ impl KeyRing {
             sleep_until(born + rotation).await;
             born = Instant::now();
             match self.rotate() {
-                Ok(()) => announce(),
-                Err(error) => tracing::error!("key rotation failed: {error}"),
+                Ok(()) => {
+                    let epoch = self.current().config().fields().epoch;
+                    tracing::info!(epoch, "keys rotated");
+                    announce();
+                }
+                Err(error) => tracing::error!(%error, "key rotation failed"),
             }
             sleep_until(born + overlap).await;
             self.write(|generations| generations.previous = None);

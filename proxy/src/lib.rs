@@ -15,6 +15,7 @@ pub mod error;
 mod evidence;
 mod keys;
 pub mod limits;
+mod metrics;
 mod routes;
 mod server;
 mod sessions;

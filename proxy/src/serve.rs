@@ -1,12 +1,13 @@
 //! The command `serve`.
 
-use crate::cli::{LogFormat, Serve};
+use crate::cli::{LogFormat, LogLevel, Serve};
 use std::io;
 use std::path::Path;
 use steve_proxy::attester::{AttestError, Attester, NSM_DEVICE, Nsm};
 use steve_proxy::{ConfigError, StartError};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 /// Why the command fails. One sentence each.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,7 @@ const DEVELOPMENT_HINT: &str = ", or, for development, pass --dangerous-dev-atte
 const DEVELOPMENT_HINT: &str = "";
 
 pub(crate) fn run(args: &Serve) -> Result<(), ServeError> {
-    init_log(args.log_format);
+    init_log(args.log_format, args.log_level);
     let config = args.config()?;
     config.validate()?;
     let attester = attester(args)?;
@@ -46,31 +47,44 @@ pub(crate) fn run(args: &Serve) -> Result<(), ServeError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let (upstream, vsock_port) = (config.upstream.clone(), config.vsock_port);
+        let (upstream, version) = (config.upstream.clone(), env!("CARGO_PKG_VERSION"));
+        let (vsock_port, metrics_port) = (config.vsock_port, config.metrics_vsock_port);
         let running = steve_proxy::start(config, attester).await?;
         if let Some(address) = running.local_addr() {
-            tracing::info!("listening on {address}, app at {upstream}");
+            tracing::info!(version, upstream, "listening on {address}");
         }
         if let Some(port) = vsock_port {
-            tracing::info!("listening on vsock port {port}");
+            tracing::info!(version, upstream, "listening on vsock port {port}");
+        }
+        if let Some(address) = running.metrics_addr() {
+            tracing::info!("metrics on {address}");
+        }
+        if let Some(port) = metrics_port {
+            tracing::info!("metrics on vsock port {port}");
         }
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("shutting down");
         running.shutdown().await;
         Ok(())
     })
 }
 
-/// The level is fixed: what the HTTP libraries log below it may hold parts of requests.
-fn init_log(format: LogFormat) {
-    let log = tracing_subscriber::fmt().with_max_level(Level::INFO).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
-        LogFormat::Json => log.json().init(),
-    }
+/// The level is for the proxy alone: what the HTTP libraries log below INFO may hold parts of
+/// requests.
+fn init_log(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let targets = Targets::new().with_default(LevelFilter::INFO).with_target("steve_proxy", level);
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let log = match format {
+        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
+        LogFormat::Json => log.json().boxed(),
+    };
+    tracing_subscriber::registry().with(log.with_filter(targets)).init();
 }
 
 #[cfg(not(feature = "dangerous-dev-attester"))]

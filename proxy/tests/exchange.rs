@@ -244,7 +244,7 @@ async fn an_outer_connection_serves_one_exchange_after_the_other() {
 #[tokio::test]
 async fn unchallenged_evidence_and_health() {
     let manifest = b"image v7".to_vec();
-    let proxy = Fixture::with(app::nowhere().await, |c| c.manifest = manifest.clone()).await;
+    let proxy = Fixture::with(app::echo().await, |c| c.manifest = manifest.clone()).await;
     let answer = outer::call(proxy.address, "GET", common::EVIDENCE, "").await;
     assert_eq!(
         (answer.status.as_u16(), answer.header("cache-control")),

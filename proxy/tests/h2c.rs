@@ -41,6 +41,9 @@ where
     let counted = connections.clone();
     tokio::spawn(async move {
         while let Ok((io, _)) = listener.accept().await {
+            if app::is_probe(&io).await {
+                continue;
+            }
             counted.fetch_add(1, Ordering::Relaxed);
             let answer = answer.clone();
             let service = service_fn(move |request| {
@@ -259,4 +262,26 @@ async fn what_cannot_be_had_over_http_2() {
     let session = wrong.connect(SUITE).await;
     let answer = Call::get("/").send(wrong.address, &session).await;
     assert!(!matches!(answer, Ok(ref inner) if inner.status == 200), "{answer:?}");
+}
+
+#[tokio::test]
+async fn interim_responses_pass() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((io, _)) = listener.accept().await {
+            // A probe of the proxy's brings no request.
+            let Ok(mut server) = h2::server::handshake(io).await else { continue };
+            while let Some(Ok((_, mut respond))) = server.accept().await {
+                for status in [102, 103] {
+                    let interim = Response::builder().status(status).body(()).unwrap();
+                    respond.send_informational(interim).unwrap();
+                }
+                respond.send_response(Response::new(()), true).unwrap();
+            }
+        }
+    });
+    let proxy = fixture(app).await;
+    let answer = proxy.get("/").await;
+    assert_eq!((answer.interim, answer.status), (vec![102, 103], 200));
 }

@@ -7,51 +7,19 @@ mod common;
 
 use bytes::{Bytes, BytesMut};
 use common::client::Call;
-use common::tunnel::{TUNNEL, Tunnel, socket};
+use common::tunnel::{AGREED, TUNNEL, Tunnel, close_of, fixture, socket, switching, upgraded};
 use common::{Fixture, app, outer};
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
-use std::net::SocketAddr;
 use std::time::Duration;
-use steve_protocol::session::ClientSession;
 use steve_protocol::stream::{Event, ResetCode};
 use steve_protocol::suite::Suite;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 const SUITE: Suite = Suite::X25519Aes256Gcm;
-const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ECHO/1\r\n\
-    X-Kept: 1\r\nX-Hop: 2\r\nConnection: x-hop\r\n\r\n";
-
-/// An app for one connection: reads a request head, answers, and hands the connection over.
-async fn switching(answer: &'static str) -> (SocketAddr, mpsc::Receiver<(String, TcpStream)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (sender, connections) = mpsc::channel(8);
-    tokio::spawn(async move {
-        while let Ok((mut io, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(io.read_u8().await.unwrap());
-            }
-            io.write_all(answer.as_bytes()).await.unwrap();
-            sender.send((String::from_utf8(head).unwrap(), io)).await.unwrap();
-        }
-    });
-    (address, connections)
-}
-
-async fn upgraded(answer: &'static str) -> (Fixture, ClientSession, Tunnel, String, TcpStream) {
-    let (address, mut connections) = switching(answer).await;
-    let proxy = Fixture::start(address).await;
-    let session = proxy.connect(SUITE).await;
-    let tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
-    let (head, io) = connections.recv().await.unwrap();
-    (proxy, session, tunnel, head, io)
-}
 
 #[tokio::test]
 async fn bytes_pass_both_ways_and_each_direction_ends_by_itself() {
@@ -168,6 +136,8 @@ async fn row_21_only_the_protocol_asked_for_is_agreed_to() {
     for answer in [
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n",
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\
+            Content-Length: 0\r\n\r\n",
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo/1, other\r\n\r\n",
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo/1\r\nUpgrade: echo/1\r\n\r\n",
     ] {
@@ -194,18 +164,49 @@ async fn row_21_nothing_reaches_the_app_before_it_has_agreed() {
 
     // Before the app has answered at all.
     let app = app::RawApp::start("").await;
+    let proxy = fixture(app.address).await;
+    let session = proxy.connect(SUITE).await;
+    for (early, fin) in [(&b"GET /admin HTTP/1.1\r\n\r\n"[..], false), (b"", true)] {
+        let mut tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
+        tunnel.data(early, fin).await;
+        assert_eq!(tunnel.next().await, Ok(Event::Reset(ResetCode::PROTOCOL_ERROR)));
+    }
+    assert!(!app.seen().contains("/admin"));
+}
+
+/// Row 22: an app that took the bytes for HTTP would read requests with a `steve-session` of the
+/// client's making.
+#[tokio::test]
+async fn row_22_only_configured_protocols() {
+    let app = app::RawApp::start("").await;
     let proxy = Fixture::start(app.address).await;
     let session = proxy.connect(SUITE).await;
-    let mut tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
-    tunnel.data(b"GET /admin HTTP/1.1\r\n\r\n", false).await;
-    assert_eq!(tunnel.next().await, Ok(Event::Reset(ResetCode::PROTOCOL_ERROR)));
-    assert!(!app.seen().contains("/admin"));
+    for protocol in ["h2c-14", "spdy/3.1", "websocket/13", "echo/1"] {
+        let mut tunnel = Tunnel::ask(proxy.address, &session, protocol).await;
+        assert_eq!(tunnel.status().await, 501, "{protocol}");
+    }
+    assert_eq!(app.seen(), "");
+}
+
+/// Row 6: that the app has ended its own direction makes no difference.
+#[tokio::test]
+async fn row_06_a_client_that_vanishes_after_the_app_has_ended() {
+    let (_proxy, _session, mut tunnel, _, mut io) = upgraded(AGREED).await;
+    assert_eq!(tunnel.status().await, 101);
+    io.shutdown().await.unwrap();
+    assert_eq!(tunnel.rest().await, "");
+    tunnel.data(b"half a mess", false).await;
+    let mut read = [0; 11];
+    io.read_exact(&mut read).await.unwrap();
+    drop(tunnel);
+    let ended = timeout(Duration::from_secs(1), io.read_u8()).await.unwrap();
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
 async fn an_upgrade_over_the_stream_resource() {
     let (address, mut connections) = switching(AGREED).await;
-    let proxy = Fixture::start(address).await;
+    let proxy = fixture(address).await;
     let session = proxy.connect(SUITE).await;
     let mut stream = session.open_stream().unwrap();
     stream.response.answers_upgrade_request();
@@ -287,15 +288,6 @@ async fn refused(proxy: &Fixture, messages: &[&[u8]]) -> (u16, String) {
     close_of(socket).await
 }
 
-async fn close_of(mut socket: common::tunnel::Socket) -> (u16, String) {
-    loop {
-        match socket.next().await.unwrap().unwrap() {
-            Message::Close(Some(close)) => return (close.code.into(), close.reason.to_string()),
-            _ => continue,
-        }
-    }
-}
-
 /// Row 18: what is no frame is not collected.
 #[tokio::test]
 async fn row_18_messages_that_no_tunnel_carries() {
@@ -339,14 +331,20 @@ async fn handshakes_that_are_refused() {
         let fields: Vec<_> = (0..good.len()).filter(|i| *i != missing).map(|i| good[i]).collect();
         assert_eq!(ask(&fields).await, 426, "without {}", good[missing].0);
     }
-    for (origin, status) in [
-        ("https://page.example", 101),
-        ("https://app.example", 101),
-        ("https://evil.example", 403),
-        ("https://app.example:8443", 403),
-        ("null", 403),
+    for (host, origin, status) in [
+        ("app.example", "https://page.example", 101),
+        ("app.example", "https://app.example", 101),
+        ("app.example:443", "https://app.example", 101),
+        ("app.example", "https://app.example:443", 101),
+        ("APP.example:80", "http://app.example", 101),
+        ("app.example:80", "https://app.example", 403),
+        ("app.example:443", "http://app.example", 403),
+        ("app.example", "https://evil.example", 403),
+        ("app.example", "https://app.example:8443", 403),
+        ("app.example", "null", 403),
     ] {
-        assert_eq!(ask(&[&good[..], &[("origin", origin)]].concat()).await, status, "{origin}");
+        let fields = [&[("host", host)], &good[1..], &[("origin", origin)]].concat();
+        assert_eq!(ask(&fields).await, status, "{origin} at {host}");
     }
 }
 

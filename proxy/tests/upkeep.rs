@@ -102,7 +102,7 @@ async fn health_recovers_without_a_client() {
     let fails = Arc::new(AtomicBool::new(false));
     let switch = fails.clone();
     let proxy = Fixture::with_attester(
-        app::nowhere().await,
+        app::echo().await,
         |c| {
             c.limits.attester_retry = Duration::from_millis(50);
             c.limits.unchallenged_refresh = Duration::from_millis(50);

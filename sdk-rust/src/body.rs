@@ -53,6 +53,12 @@ impl Body {
         Self { state: State::Open(Box::new(incoming), idle), remaining }
     }
 
+    fn complete(&mut self) {
+        if let State::Open(incoming, _) = std::mem::replace(&mut self.state, State::Complete) {
+            incoming.finish();
+        }
+    }
+
     /// The next piece of the body, or none at its authenticated end. Skips trailers.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         while let Some(frame) = self.frame().await {
@@ -121,7 +127,7 @@ impl http_body::Body for Body {
             match ready!(IdleTimer::poll(idle, cx, item)) {
                 Ok(Item::Data { data, fin }) => {
                     if fin {
-                        self.state = State::Complete;
+                        self.complete();
                     }
                     if data.is_empty() {
                         continue;
@@ -132,7 +138,7 @@ impl http_body::Body for Body {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Ok(Item::Trailers(trailers)) => {
-                    self.state = State::Complete;
+                    self.complete();
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
                 Err(error) => {

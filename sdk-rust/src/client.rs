@@ -89,6 +89,13 @@ impl Client {
     /// app; or its method is safe (GET, HEAD, OPTIONS, TRACE) or it carries [`Idempotent`]. Only the
     /// setup before it, which sends nothing of it, is repeated for any request.
     ///
+    /// The response may come while the body is still being sent; that then goes on as long as the
+    /// response is being read. With the field `expect: 100-continue` the body is held back until the
+    /// app has sent an informational 100 or a response with success, or 1 second has passed; after
+    /// any other response it is never asked for, and the request is reset when the response is over.
+    ///
+    /// Informational responses go to [`OnInformational`](crate::OnInformational).
+    ///
     /// Dropping the future cancels the exchange.
     pub async fn request<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
     where
@@ -176,7 +183,7 @@ impl Inner {
     }
 
     /// Opens a stream on a session that is good for it.
-    async fn ticket(self: &Arc<Self>) -> Result<Ticket, Error> {
+    pub(crate) async fn ticket(self: &Arc<Self>) -> Result<Ticket, Error> {
         for _ in 0..MAX_SESSIONS {
             let session = self.session().await?;
             let Some(permit) = session.permit().await else { continue };

@@ -1,10 +1,11 @@
 use crate::body::Body;
 use crate::client::Client;
 use crate::error::{Error, InvalidRequest};
+use crate::informational::OnInformational;
 use crate::request_body::RequestBody;
 use crate::retry::Idempotent;
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 /// A request in the making; see [`Client::get`] and its siblings.
 #[must_use = "a request does nothing before it is sent"]
@@ -62,6 +63,18 @@ impl RequestBuilder {
     pub fn idempotent(self) -> Self {
         self.change(|request| {
             request.extensions_mut().insert(Idempotent);
+            Ok(())
+        })
+    }
+
+    /// Calls `callback` with the status and fields of every informational response that comes before
+    /// the response; see [`OnInformational`].
+    pub fn on_informational(
+        self,
+        callback: impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
+    ) -> Self {
+        self.change(|request| {
+            request.extensions_mut().insert(OnInformational::new(callback));
             Ok(())
         })
     }

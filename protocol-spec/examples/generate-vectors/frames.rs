@@ -29,7 +29,7 @@ pub(crate) fn aead() -> Vec<Value> {
     vectors
 }
 
-fn traffic(suite: Suite) -> TrafficKey {
+pub(crate) fn traffic(suite: Suite) -> TrafficKey {
     TrafficKey {
         key: std::array::from_fn(|i| i as u8 + suite.id() as u8),
         iv: std::array::from_fn(|i| 0xa0 + i as u8),

@@ -186,6 +186,9 @@ fn refused() -> Vec<Value> {
         ("two upgrades", with(&[("upgrade", b"websocket"), ("upgrade", b"websocket")])),
         ("upgrade to h2c", with(&[("upgrade", b"H2C")])),
         ("upgrade to HTTP", with(&[("upgrade", b"HTTP/2.0")])),
+        ("upgrade to h2c in a version", with(&[("upgrade", b"h2c/1")])),
+        ("upgrade with two versions", with(&[("upgrade", b"a/1/2")])),
+        ("upgrade by HEAD", raw("HEAD", "https", "a", "/", &[("upgrade", b"websocket")])),
         ("upgrade with a length", with(&[("upgrade", b"a"), ("content-length", b"0")])),
         ("upgrade by POST", raw("POST", "https", "a", "/", &[("upgrade", b"websocket")])),
         ("257 lines", with(&too_many)),
@@ -197,6 +200,8 @@ fn refused() -> Vec<Value> {
     for (comment, encoded) in [
         ("status 99", vec![0x40, 99, 0]),
         ("status 600", vec![0x42, 0x58, 0]),
+        ("status 101 with a length", b"\x40\x65\x11\x0econtent-length\x010".to_vec()),
+        ("status 103 with a length", b"\x40\x67\x11\x0econtent-length\x010".to_vec()),
         ("no field section", vec![0x40, 0xc8]),
     ] {
         assert!(ResponseHead::decode(encoded.clone().into()).is_err(), "{comment}");

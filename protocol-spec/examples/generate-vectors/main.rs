@@ -7,6 +7,7 @@ mod evidence;
 mod frames;
 mod handshake;
 mod heads;
+mod streams;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ("handshake", "Handshake and key schedule (SPEC.md, Section 8)", handshake::handshakes()),
         ("frames", "Frames of one direction of a stream (SPEC.md, Section 9)", frames::frames()),
         ("heads", "Heads and trailer sections (SPEC.md, Section 10.1)", heads::heads()),
+        ("streams", "Order of the frames of a message (SPEC.md, Section 9.3)", streams::streams()),
         ("exchange", "Whole sessions", handshake::exchanges()),
     ] {
         let path = directory.join(name).with_extension("json");

@@ -8,7 +8,7 @@ pub enum HeadError {
     /// The body is not as long as content-length says.
     #[error("the body does not have the length that content-length says")]
     BodyLength,
-    /// content-length occurs twice or is not a plain decimal number.
+    /// content-length occurs twice, is not a plain decimal number, or is in an interim response.
     #[error("invalid content-length")]
     ContentLength,
     /// The bytes are not a head: they end early, or are not consumed.

@@ -140,6 +140,9 @@ impl ResponseHead {
         check_status(status)?;
         let fields = Fields::decode(&content, content.len() - reader.remaining())?;
         let content_length = body_length::declared(&fields)?;
+        if status < 200 && content_length.is_some() {
+            return Err(HeadError::ContentLength);
+        }
         Ok(Self { status, fields, content_length })
     }
 

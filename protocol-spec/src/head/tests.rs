@@ -93,6 +93,10 @@ fn statuses() {
     for good in [100, 101, 103, 200, 404, 599] {
         assert!(encode_response(good, pairs(&[])).is_ok(), "{good}");
     }
+    let length = pairs(&[("content-length", "0")]);
+    for interim in [100, 101, 103, 199] {
+        assert_eq!(encode_response(interim, length.clone()).unwrap_err(), HeadError::ContentLength);
+    }
     for bad in [0, 99, 600, 999, u16::MAX] {
         assert_eq!(encode_response(bad, pairs(&[])).unwrap_err(), HeadError::Status, "{bad}");
     }

@@ -72,6 +72,12 @@ pub struct MessageOpener<R: Role> {
 }
 
 impl<R: Role> MessageOpener<R> {
+    /// An opener outside a session, for test vectors.
+    #[cfg(feature = "dangerous-dev-attester")]
+    pub fn dangerous_standalone(frames: FrameOpener) -> Self {
+        Self::new(frames)
+    }
+
     pub(crate) fn new(frames: FrameOpener) -> Self {
         Self {
             frames,

@@ -19,6 +19,8 @@ PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 # What is in brackets has to be an IPv6address as well; otherwise unreserved and sub-delims; then an optional port.
 AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|[0-9A-Za-z\-._~!$&'()*+,;=]+)(?::([0-9]{1,5}))?")
 DECIMAL = re.compile(rb"[0-9]{1,19}")
+PROTOCOL = re.compile(rb"(%b)(?:/%b)?" % (TOKEN.pattern, TOKEN.pattern))
+NOT_UPGRADED_TO = {b"h2c", b"http", b"tls"}
 FORBIDDEN_TRAILERS = {b"host", b"content-length", b"transfer-encoding", b"trailer", b"connection", b"te", b"upgrade"}
 
 
@@ -33,6 +35,10 @@ class RequestHead:
     authority: bytes
     path: bytes
     fields: Fields = field(default_factory=list)
+
+    @property
+    def asks_upgrade(self) -> bool:
+        return bool(values_of(self.fields, b"upgrade"))
 
     def encode(self) -> bytes:
         parts = (self.method, self.scheme, self.authority, self.path)
@@ -113,16 +119,27 @@ def decode_request(data: bytes) -> RequestHead:
     _require(PATH.fullmatch(path) or (path == b"*" and method == b"OPTIONS"), "path")
     hosts = values_of(head.fields, b"host")
     _require(not hosts or hosts == [authority], "host")
-    content_length(head.fields)
+    length = content_length(head.fields)
+    if head.asks_upgrade:
+        _check_upgrade(head.fields)
+        _require(method == b"GET" and length is None, "upgrade by another method than GET, or with a content-length")
     return head
 
 
+def _check_upgrade(fields: Fields) -> None:
+    values = values_of(fields, b"upgrade")
+    matched = PROTOCOL.fullmatch(values[0])
+    _require(len(values) == 1 and matched and matched[1].lower() not in NOT_UPGRADED_TO, "upgrade")
+
+
 def decode_response(data: bytes) -> ResponseHead:
+    """Whether a 101 was asked for is for the stream to say."""
     r = _start(data)
     status = r.varint()
     head = ResponseHead(status, _read_fields(r))
-    _require(100 <= status <= 599 and status != 101, "status")
-    content_length(head.fields)
+    _require(100 <= status <= 599, "status")
+    length = content_length(head.fields)
+    _require(status >= 200 or length is None, "content-length below status 200")
     return head
 
 

@@ -69,9 +69,9 @@ def case(name: str, last: bool = False) -> Callable[[Case], Case]:
 
 
 def all_cases() -> list[tuple[str, Case]]:
-    from . import liveapp, livelimits, livenegative, liveouter, livereplay  # register their cases
+    from . import liveapp, livelimits, livenegative, liveouter, livereplay, livetunnel, liveupgrade  # register their cases
 
-    assert liveapp and livelimits and livenegative and liveouter and livereplay
+    assert liveapp and livelimits and livenegative and liveouter and livereplay and livetunnel and liveupgrade
     return _cases + _last
 
 
@@ -290,11 +290,11 @@ def field_rules(ctx: Context) -> None:
     sent = [
         (b"connection", b"x-drop, close, host, content-length"), (b"x-drop", b"1"), (b"keep-alive", b"timeout=5"),
         (b"te", b"gzip"), (b"steve_session", b"forged"), (b"steve_other", b"1"), (b"content-length", b"2"),
-        (b"proxy-connection", b"close"), (b"proxy-authorization", b"Basic AAAA"), (b"upgrade", b"h2c"),
+        (b"proxy-connection", b"close"), (b"proxy-authorization", b"Basic AAAA"),
         (b"steve-session", b"forged"), (b"steve-other", b"1"), (b"x-keep", b"\xc3\xa9"),
     ]  # fmt: skip
     echo = echoed(session.request(get("/echo", b"POST", sent), b"ab"))
-    gone = ("x-drop", "keep-alive", "te", "proxy-connection", "proxy-authorization", "upgrade")
+    gone = ("x-drop", "keep-alive", "te", "proxy-connection", "proxy-authorization")
     for name in (*gone, "steve-other", "steve_other", "steve_session"):
         expect(name, [], app_values(echo, name))
     expect("body", b"ab".hex(), echo["body"])

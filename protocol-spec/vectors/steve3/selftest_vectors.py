@@ -41,6 +41,8 @@ def head_fields(head: heads.RequestHead | heads.ResponseHead) -> dict[str, Any]:
 
 REQUEST = heads.RequestHead(b"POST", b"https", b"a.example", b"/x?y=z", [(b"a", b"\xff")])
 RESPONSE = heads.ResponseHead(200, [(b"a", b"b"), (b"a", b"c")])
+UPGRADE = heads.RequestHead(b"GET", b"https", b"a.example", b"/raw", [(b"upgrade", b"echo/1")])
+UPGRADED = heads.ResponseHead(101, [(b"a", b"b")])
 
 
 def session_vector(
@@ -78,17 +80,20 @@ def exchange_vector(suite: int, answer: int) -> dict[str, Any]:
     vector, client, server, keys = session_vector(suite, 1 if answer else 0, answer)
     vector["streams"] = []
     for stream_id in (0, 1, 9) if answer == 1 else (1, 9):
+        upgrade = stream_id == 9
+        head, answered = (UPGRADE, UPGRADED) if upgrade else (REQUEST, RESPONSE)
+        trailers = None if upgrade else [(b"t", b"1")]
         sent = client.secrets.early if stream_id == 0 else keys.c2s
         opening = client.hello.encode() if stream_id == 0 else b"\x02" + server.session_id + stream_id.to_bytes(8, "big")
-        request = b"".join(seal_message(Sealer(sent, stream_id), REQUEST, b"hello", chunk=2))
-        response = b"".join(seal_message(Sealer(keys.s2c, stream_id), RESPONSE, b"bye", [(b"t", b"1")]))
+        request = b"".join(seal_message(Sealer(sent, stream_id), head, b"hello", chunk=2))
+        response = b"".join(seal_message(Sealer(keys.s2c, stream_id), answered, b"bye", trailers))
         vector["streams"].append(
             {
                 "stream_id": stream_id,
                 "outer_request": (opening + request).hex(),
                 "outer_response": ((server.encode() if stream_id == 0 else b"") + response).hex(),
-                "request": head_fields(REQUEST) | {"body": b"hello".hex(), "trailers": []},
-                "response": head_fields(RESPONSE) | {"body": b"bye".hex(), "trailers": [["t", "31"]]},
+                "request": head_fields(head) | {"body": b"hello".hex(), "trailers": []},
+                "response": head_fields(answered) | {"body": b"bye".hex(), "trailers": [] if upgrade else [["t", "31"]]},
             }
         )
     return vector
@@ -116,6 +121,12 @@ def make_vectors() -> dict[str, list[dict[str, Any]]]:
         for i, (t, c, p) in enumerate(((1, REQUEST.encode(), 5), (2, b"", 0), (0x82, b"x\x00", 1)))
     ]
     stream = {"suite": 3, "key": key.hex(), "iv": iv.hex(), "stream_id": 4}
+    sealer = Sealer(TrafficKey(SUITES[3], key, iv), 4)
+    switch = [
+        sealer.seal(t, c).hex()
+        for t, c in ((1, heads.ResponseHead(103).encode()), (1, UPGRADED.encode()), (2, b"x"), (0x82, b""))
+    ]
+    order = stream | {"kind": "response", "asked_upgrade": True}
     aead = [
         {
             "suite": n,
@@ -169,6 +180,10 @@ def make_vectors() -> dict[str, list[dict[str, Any]]]:
             {"kind": "trailers", "encoded": heads.encode_fields([(b"t", b"1")]).hex(), "fields": [["t", "31"]]},
             {"kind": "request", "encoded": "00", "error": True},
         ],
+        "streams.json": [
+            order | {"frames": switch},
+            order | {"frames": switch[:2], "asked_upgrade": False, "error": True},
+        ],
         "exchange.json": [exchange_vector(n, n % 3) for n in SUITES],
     }
 
@@ -214,7 +229,7 @@ class VectorChecks(unittest.TestCase):
                 for place in places(vector):
                     if place[0] == "max_clock_skew" or (vector.get("outcome", "verified") != "verified" and place != ["outcome"]):
                         continue  # the outcome stays what it is
-                    if name in ("aead.json", "frames.json") and place == ["suite"]:
+                    if name in ("aead.json", "frames.json", "streams.json") and place == ["suite"]:
                         continue  # two suites have the same AEAD
                     self.assert_noticed(name, index, vector, place)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import handshake, heads, hpke
@@ -118,11 +119,10 @@ def check_stream(v: Vector, derived: Derived) -> None:
     c2s = derived.early.early if early else derived.keys.c2s
     if early and derived.server.early_data != handshake.EARLY_ACCEPTED:
         same(v.prefix + "outer_response", b"", response_frames)
-    request, reset = read_stream(v, "outer_request", c2s, stream_id, True, request_frames, False)
+    request, reset = read_stream(v, "outer_request", c2s, stream_id, True, request_frames)
     compare(v, "request", request, reset)
     if response_frames or not early:
-        method = request.request.method if request.request else b""
-        response, reset = read_stream(v, "outer_response", derived.keys.s2c, stream_id, False, response_frames, method == b"HEAD")
+        response, reset = read_stream(v, "outer_response", derived.keys.s2c, stream_id, False, response_frames, request.request)
         compare(v, "response", response, reset)
     elif v.has("response"):
         same(v.prefix + "response", None, v.get("response"))
@@ -136,10 +136,21 @@ def after(v: Vector, name: str, opening: bytes) -> bytes:
 
 
 def read_stream(
-    v: Vector, name: str, traffic: TrafficKey, stream_id: int, is_request: bool, data: bytes, bodiless: bool
+    v: Vector,
+    name: str,
+    traffic: TrafficKey,
+    stream_id: int,
+    is_request: bool,
+    data: bytes,
+    answered: heads.RequestHead | None = None,
 ) -> tuple[Message, int | None]:
     """What the stream holds, and the code of the RESET that ended it, if one did."""
-    receiver = Receiver(traffic, stream_id, is_request, bodiless)
+
+    def new_receiver() -> Receiver:
+        bodiless = answered is not None and answered.method == b"HEAD"
+        return Receiver(traffic, stream_id, is_request, bodiless, answered is not None and answered.asks_upgrade)
+
+    receiver = new_receiver()
     where, reset = v.prefix + name, None
     try:
         for i in range(0, len(data), 100):  # in pieces, as a network would deliver it
@@ -151,13 +162,11 @@ def read_stream(
         raise Mismatch(where, "to be accepted", f"{type(error).__name__}: {error}") from error
     sealer = Sealer(traffic, stream_id)
     same(where, data, b"".join(sealer.seal(f.type, f.content, f.padding) for f in receiver.frames))
-    check_cut(where, traffic, stream_id, is_request, bodiless, data, receiver)
+    check_cut(where, new_receiver, data, receiver)
     return receiver.message, reset
 
 
-def check_cut(
-    where: str, traffic: TrafficKey, stream_id: int, is_request: bool, bodiless: bool, data: bytes, whole: Receiver
-) -> None:
+def check_cut(where: str, new_receiver: Callable[[], Receiver], data: bytes, whole: Receiver) -> None:
     """The same stream without its last frame, without its last byte, and with one bit changed must fail."""
     last = 4 + 16 + 1 + len(whole.frames[-1].content) + whole.frames[-1].padding
     for what, changed in (
@@ -165,7 +174,7 @@ def check_cut(
         ("without its last byte", data[:-1]),
         ("with a changed bit", data[:-1] + bytes([data[-1] ^ 0x80])),
     ):
-        receiver = Receiver(traffic, stream_id, is_request, bodiless)
+        receiver = new_receiver()
         try:
             receiver.feed(changed)
             receiver.end()
@@ -173,7 +182,7 @@ def check_cut(
             continue
         raise Mismatch(f"{where} {what}", "to be refused", "accepted")
     if whole.message.complete:
-        receiver = Receiver(traffic, stream_id, is_request, bodiless)
+        receiver = new_receiver()
         receiver.feed(data + data[-last:])
         same(f"{where} with its last frame twice", whole.message, receiver.end())
 

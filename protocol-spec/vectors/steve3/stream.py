@@ -45,14 +45,24 @@ class Message:
     trailers: heads.Fields = field(default_factory=list)
     complete: bool = False
 
+    @property
+    def carries_protocol(self) -> bool:
+        """What follows the head are bytes of another protocol, and no trailers (Section 10.6)."""
+        if self.request is not None:
+            return self.request.asks_upgrade
+        return self.response is not None and self.response.status == 101
+
 
 class Receiver:
-    """`is_request` chooses the direction; `bodiless` is set for responses to HEAD."""
+    """`is_request` chooses the direction; a response to HEAD is `bodiless`, one to a request to upgrade `may_upgrade`."""
 
-    def __init__(self, traffic: TrafficKey, stream_id: int, is_request: bool, bodiless: bool = False) -> None:
+    def __init__(
+        self, traffic: TrafficKey, stream_id: int, is_request: bool, bodiless: bool = False, may_upgrade: bool = False
+    ) -> None:
         self.opener = Opener(traffic, stream_id)
         self.is_request = is_request
         self.bodiless = bodiless
+        self.may_upgrade = may_upgrade
         self.state = State.START
         self.message = Message()
         self.frames: list[Frame] = []
@@ -90,7 +100,7 @@ class Receiver:
             self._head(frame)
         elif frame.code == frames.DATA and self.state is State.BODY:
             self.message.body += frame.content
-        elif frame.code == frames.TRAILERS and self.state is State.BODY:
+        elif frame.code == frames.TRAILERS and self.state is State.BODY and not self.message.carries_protocol:
             self.message.trailers = heads.decode_trailers(frame.content)
         else:
             raise StreamError(f"frame of type {frame.code} in state {self.state.value}")
@@ -102,11 +112,15 @@ class Receiver:
     def _head(self, frame: Frame) -> None:
         if self.is_request:
             self.message.request = heads.decode_request(frame.content)
+            if frame.fin and self.message.request.asks_upgrade:
+                raise StreamError("a request to upgrade with FIN in its head")
         else:
             head = heads.decode_response(frame.content)
-            if head.status < 200:
-                if frame.fin:
-                    raise StreamError("an interim response with FIN")
+            if head.status == 101 and not self.may_upgrade:
+                raise StreamError("101 that was not asked for")
+            if head.status < 200 and frame.fin:
+                raise StreamError("a head below 200 with FIN")
+            if head.status < 200 and head.status != 101:
                 self.message.interim.append(head)
                 return
             self.message.response = head

@@ -12,6 +12,8 @@ import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from .testupgrade import Raw, serve
+
 READ_TIMEOUT = 15.0
 GZIPPED = gzip.compress(b"zipped", mtime=0)
 http.client._MAXHEADERS = 1000  # type: ignore[attr-defined]  # of requests this app reads
@@ -54,6 +56,7 @@ class Server(ThreadingHTTPServer):
 class App:
     server: Server
     seen: list[Seen] = field(default_factory=list)
+    raw: list[Raw] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -65,6 +68,11 @@ class App:
 
     def completed(self, path: str) -> int:
         return sum(1 for s in self.seen if s.path == path and s.complete)
+
+    def upgrade(self, path: str) -> Raw:
+        """What became of the one request to upgrade with this path, which has arrived."""
+        (found,) = (raw for raw in self.raw if raw.path == path)
+        return found
 
     def stop(self) -> None:
         """Nobody listens any more, and open connections are closed."""
@@ -196,7 +204,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         seen.complete, seen.body_length = True, len(body)
         route = self.path.split("?")[0]
-        if route.startswith("/echo"):
+        if route.startswith("/upgrade/"):
+            self.close_connection = True
+            raw = Raw(self.path, [(name.lower(), value) for name, value in self.headers.items()])
+            self.app.raw.append(raw)
+            serve(raw, self.connection, self.rfile)
+        elif route.startswith("/echo"):
             self._answer(200, json.dumps(self._describe(body)).encode())
         elif route.startswith("/special/") and self._special(route):
             pass

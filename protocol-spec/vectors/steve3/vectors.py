@@ -281,6 +281,22 @@ def expect_fields(v: Vector, name: str, got: heads.Fields) -> None:
         raise Mismatch(v.prefix + name, wanted, got)
 
 
+def check_order(v: Vector) -> None:
+    """All frames are accepted, or all but the last."""
+    kind, asked, sealed = v.get("kind"), v.get("asked_upgrade"), v.get("frames")
+    if kind not in ("request", "response") or not isinstance(asked, bool) or not isinstance(sealed, list) or not sealed:
+        raise Mismatch("kind, asked_upgrade, frames", "a kind, a boolean, frames", (kind, asked, sealed))
+    receiver = Receiver(traffic_of(v), v.number("stream_id"), kind == "request", may_upgrade=asked)
+    *before, last = map(bytes.fromhex, sealed)
+    for frame in before:
+        accepted("frames", lambda frame=frame: receiver.feed(frame))
+    if v.is_error():
+        refused("the last of frames", lambda: receiver.feed(last), StreamError)
+        return
+    accepted("frames", lambda: receiver.feed(last))
+    accepted("frames", receiver.end)
+
+
 def check_heads(v: Vector) -> None:
     kind, encoded = v.get("kind"), v.hex("encoded")
     decoders: dict[str, Callable[[bytes], Any]] = {

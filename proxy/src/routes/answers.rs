@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const STREAM: HeaderValue = HeaderValue::from_static("application/vnd.steve.stream");
 const EVIDENCE: HeaderValue = HeaderValue::from_static("application/vnd.steve.evidence");

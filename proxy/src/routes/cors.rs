@@ -24,11 +24,19 @@ pub(super) fn may_open_tunnel(headers: &HeaderMap, allowed: &[String]) -> bool {
     }
     let mut origins = headers.get_all(ORIGIN).iter();
     let (origin, second) = (origins.next(), origins.next());
-    let authority = origin
+    let page = origin
         .filter(|_| second.is_none())
-        .and_then(|origin| origin.to_str().ok()?.split_once("://").map(|(_, authority)| authority));
+        .and_then(|origin| origin.to_str().ok()?.split_once("://"));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    matches!((authority, host), (Some(page), Some(own)) if page.eq_ignore_ascii_case(own))
+    let (Some((scheme, page)), Some(own)) = (page, host) else { return false };
+    // A browser leaves out the default port in either.
+    let default_port = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "",
+    };
+    let [page, own] = [page, own].map(|one| one.strip_suffix(default_port).unwrap_or(one));
+    page.eq_ignore_ascii_case(own)
 }
 
 /// True for the question a browser asks before it sends a cross-origin request.

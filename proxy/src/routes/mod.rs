@@ -18,7 +18,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use std::sync::Arc;
 use steve_protocol::evidence::{CHALLENGE_LEN, Challenge};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 const BASE: &str = "/.well-known/steve/";
@@ -30,6 +30,8 @@ pub(crate) struct Outer {
     pub(crate) unread: Arc<Semaphore>,
     /// Takes what the connection is to do after it has become a tunnel.
     pub(crate) tunnel: mpsc::Sender<BoxFuture<'static, ()>>,
+    /// True when shutdown has begun.
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// Answers one outer request.
@@ -57,7 +59,10 @@ async fn steve(
         cors::preflight()
     } else {
         let answer = answer(proxy, outer, parts, resource, body).await;
-        answer.unwrap_or_else(Refusal::response)
+        answer.unwrap_or_else(|refusal| {
+            proxy.metrics.refused(refusal);
+            refusal.response()
+        })
     };
     if !proxy.cors_origins.is_empty() {
         cors::decorate(&mut response, origin);
@@ -78,14 +83,21 @@ async fn answer(
         _ => (false, false),
     };
     let refusal = match resource {
-        "v3/stream" if post => return stream::serve(proxy, body).await,
-        "v3/evidence" if post => return evidence(proxy, outer, body).await,
+        "v3/stream" if post => {
+            forget(parts);
+            return stream::serve(proxy, body).await;
+        }
+        "v3/evidence" if post => {
+            forget(parts);
+            return evidence(proxy, outer, body).await;
+        }
         "v3/evidence" if get => return unchallenged(proxy),
         "health" if get => return Ok(health(proxy)),
-        "v3/tunnel" if get => return tunnel(proxy, outer, parts),
+        "v3/tunnel" if parts.method == Method::GET => return tunnel(proxy, outer, parts),
         "v3/stream" => Refusal::MethodNotAllowed("POST"),
         "v3/evidence" => Refusal::MethodNotAllowed("GET, HEAD, POST"),
-        "health" | "v3/tunnel" => Refusal::MethodNotAllowed("GET, HEAD"),
+        "health" => Refusal::MethodNotAllowed("GET, HEAD"),
+        "v3/tunnel" => Refusal::MethodNotAllowed("GET"),
         _ => Refusal::NotFound,
     };
     refuse(proxy, parts, body, refusal).await
@@ -100,20 +112,27 @@ fn tunnel(
     if !cors::may_open_tunnel(&parts.headers, &proxy.cors_origins) {
         return Err(Refusal::OriginNotAllowed);
     }
-    let (response, carry) = stream::tunnel::accept(proxy.clone(), parts)?;
+    let (response, carry) = stream::tunnel::accept(proxy.clone(), parts, outer.stop.clone())?;
     outer.tunnel.try_send(Box::pin(carry)).map_err(|_| Refusal::Unavailable)?;
     Ok(response)
+}
+
+/// Frees a head before its body is waited for: a connection may have hundreds of them (row 18).
+fn forget(parts: &mut Parts) {
+    *parts = Request::new(()).into_parts().0;
 }
 
 /// Refuses a request without looking at its body.
 async fn refuse<T>(
     proxy: &Proxy,
-    parts: &Parts,
+    parts: &mut Parts,
     body: Incoming,
     refusal: Refusal,
 ) -> Result<T, Refusal> {
     // Reading would invite a client that asks first.
-    if !body.is_end_stream() && !parts.headers.contains_key(EXPECT) {
+    let invites = parts.headers.contains_key(EXPECT);
+    forget(parts);
+    if !body.is_end_stream() && !invites {
         discard(&mut body.into(), &proxy.limits).await;
     }
     Err(refusal)

@@ -4,7 +4,7 @@
 use super::{Refusal, answers, refuse};
 use crate::body::{AppBody, OuterBody};
 use crate::server::Proxy;
-use crate::upstream::AppProtocol;
+use crate::upstream::{AppProtocol, SendError};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -14,13 +14,16 @@ use steve_protocol::head::{HopByHop, is_reserved};
 use tokio::time::timeout;
 
 /// Forwards the request if that is allowed, and refuses it otherwise.
-pub(super) async fn serve(proxy: &Proxy, parts: Parts, body: Incoming) -> Response<OuterBody> {
+pub(super) async fn serve(proxy: &Proxy, mut parts: Parts, body: Incoming) -> Response<OuterBody> {
     let answer = if is_allowed(proxy, &parts, &body) {
         forward(proxy, parts, body).await
     } else {
-        refuse(proxy, &parts, body, Refusal::E2eRequired).await
+        refuse(proxy, &mut parts, body, Refusal::E2eRequired).await
     };
-    answer.unwrap_or_else(Refusal::response)
+    answer.unwrap_or_else(|refusal| {
+        proxy.metrics.refused(refusal);
+        refusal.response()
+    })
 }
 
 fn is_allowed(proxy: &Proxy, parts: &Parts, body: &Incoming) -> bool {
@@ -36,8 +39,7 @@ async fn forward(
     parts: Parts,
     body: Incoming,
 ) -> Result<Response<OuterBody>, Refusal> {
-    let budget = proxy.stream_budget.clone().try_acquire_owned();
-    let budget = budget.map_err(|_| Refusal::Unavailable)?;
+    let budget = proxy.budget.stream().ok_or(Refusal::Unavailable)?;
     let path = parts.uri.path_and_query().cloned();
     let path = path.unwrap_or(PathAndQuery::from_static("/"));
     let mut headers = end_to_end(&parts.headers);
@@ -60,14 +62,20 @@ async fn forward(
     *request.uri_mut() = proxy.upstream.uri(authority, path).map_err(|_| Refusal::Malformed)?;
     *request.headers_mut() = headers;
 
-    let sent = timeout(proxy.limits.app_response_timeout, proxy.upstream.send(request)).await;
+    let sent =
+        timeout(proxy.limits.app_response_timeout, proxy.upstream.send(request, |_, _| ())).await;
     Ok(match sent {
         Ok(Ok(response)) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
             let (mut parts, body) = response.into_parts();
             parts.headers = end_to_end(&parts.headers);
-            Response::from_parts(parts, OuterBody::Plain { body, _budget: budget })
+            Response::from_parts(parts, OuterBody::Plain { body, budget })
         }
-        Ok(_) => answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#),
+        Ok(Ok(_) | Err(SendError::Malformed | SendError::Failed)) => {
+            answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_malformed_response"}"#)
+        }
+        Ok(Err(SendError::Unreachable)) => {
+            answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#)
+        }
         Err(_) => answers::json(StatusCode::GATEWAY_TIMEOUT, r#"{"error":"app_timeout"}"#),
     })
 }

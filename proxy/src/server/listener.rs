@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
 /// A source of connections.
-pub(super) trait Listener: Send + 'static {
+pub(crate) trait Listener: Send + 'static {
     type Connection: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Connection>> + Send;

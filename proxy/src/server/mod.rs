@@ -12,10 +12,12 @@ use crate::entropy::Entropy;
 use crate::error::StartError;
 use crate::evidence::{EvidenceService, Statements, timestamp_ms};
 use crate::keys::{KeyPlan, KeyRing};
-use crate::limits::Limits;
+use crate::limits::{Budget, Limits};
+use crate::metrics::{self, Metrics};
 use crate::sessions::Sessions;
 use crate::stream::Waiting;
-use crate::upstream::Upstream;
+use crate::upstream::{AppProtocol, Upstream};
+pub(crate) use listener::Listener;
 use listener::{bind_tcp, bind_vsock};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -23,7 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use steve_protocol::handshake::SessionParameters;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
 /// User data of the document that tells the time before there are keys. It is never sent.
@@ -35,15 +37,17 @@ pub(crate) struct Proxy {
     pub(crate) parameters: SessionParameters,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
+    pub(crate) upgrades: Vec<String>,
     pub(crate) allow_plaintext_fallback: bool,
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) evidence: EvidenceService,
     pub(crate) sessions: Sessions,
     pub(crate) upstream: Upstream,
-    /// One permit for every request that may hold frames or a connection to the app. Taken when the
-    /// first frame has authenticated.
-    pub(crate) stream_budget: Arc<Semaphore>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Connections, and requests that may hold frames or a connection to the app. A stream takes its
+    /// share when its first frame has authenticated.
+    pub(crate) budget: Budget,
     /// Requests that have not named a session in use.
     pub(crate) anonymous: Waiting,
     /// Requests that have named one, whose first frame has not yet authenticated.
@@ -57,9 +61,15 @@ impl Proxy {
         self.draining.load(Relaxed)
     }
 
+    /// True when connections to the app may change to this protocol.
+    pub(crate) fn may_upgrade(&self, protocol: &str) -> bool {
+        self.upstream.protocol() == AppProtocol::Http1
+            && self.upgrades.iter().any(|one| one.eq_ignore_ascii_case(protocol))
+    }
+
     /// True when new clients can be served.
     pub(crate) fn is_ready(&self) -> bool {
-        self.evidence.works() && !self.is_draining()
+        self.evidence.works() && self.upstream.connector().is_reachable() && !self.is_draining()
     }
 }
 
@@ -67,6 +77,7 @@ impl Proxy {
 /// finish first.
 pub struct Running {
     local_addr: Option<SocketAddr>,
+    metrics_addr: Option<SocketAddr>,
     proxy: Arc<Proxy>,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
@@ -79,12 +90,25 @@ impl Running {
         self.local_addr
     }
 
+    /// The TCP address that metrics are served on, with the real port.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
     /// Turns health red, refuses new streams, and waits for open ones for up to
     /// [`Limits::drain_timeout`].
     pub async fn shutdown(mut self) {
         self.proxy.draining.store(true, Relaxed);
+        let metrics = &self.proxy.metrics;
+        tracing::info!(
+            connections = metrics.connections_open.get(),
+            streams = metrics.streams_open.get(),
+            tunnels = metrics.tunnels_open.get(),
+            "shutting down"
+        );
         self.stop.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
+        tracing::info!(streams = metrics.streams.get(), "shut down");
     }
 }
 
@@ -95,9 +119,14 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
     let tcp = config.listen.map(bind_tcp).transpose()?;
     let vsock = config.vsock_port.map(bind_vsock).transpose()?;
     let local_addr = tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+    let metrics_tcp = config.metrics_listen.map(bind_tcp).transpose()?;
+    let metrics_vsock = config.metrics_vsock_port.map(bind_vsock).transpose()?;
+    let metrics_addr = metrics_tcp.as_ref().and_then(|listener| listener.local_addr().ok());
+    config.limits.log();
 
     let proxy = Arc::new(build(checked, attester).await?);
     proxy.evidence.renew().await?;
+    proxy.upstream.connector().probe().await;
 
     let mut upkeep = JoinSet::new();
     let shared = proxy.clone();
@@ -106,6 +135,14 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
     upkeep.spawn(async move { shared.evidence.run().await });
     let shared = proxy.clone();
     upkeep.spawn(async move { shared.sessions.sweep().await });
+    let shared = proxy.clone();
+    upkeep.spawn(async move { shared.upstream.connector().run(&shared.limits).await });
+    if let Some(tcp) = metrics_tcp {
+        upkeep.spawn(metrics::serve(tcp, proxy.clone()));
+    }
+    if let Some(vsock) = metrics_vsock {
+        upkeep.spawn(metrics::serve(vsock, proxy.clone()));
+    }
 
     let (stop, stopped) = watch::channel(false);
     let mut listeners = JoinSet::new();
@@ -115,7 +152,7 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
     if let Some(vsock) = vsock {
         listeners.spawn(connection::serve(vsock, proxy.clone(), stopped));
     }
-    Ok(Running { local_addr, proxy, stop, listeners, _upkeep: upkeep })
+    Ok(Running { local_addr, metrics_addr, proxy, stop, listeners, _upkeep: upkeep })
 }
 
 async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, StartError> {
@@ -125,7 +162,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let entropy = Arc::new(Entropy::new(random)?);
     let clock = Arc::new(NsmClock::new(now_ms));
     let configuration = checked.effective(attester.name());
-    let Checked { upstream, suites, cors_origins, public_paths, config } = checked;
+    let Checked { upstream, suites, cors_origins, public_paths, upgrades, config } = checked;
     let Config { manifest, limits, allow_plaintext_fallback, .. } = config;
 
     let plan = KeyPlan {
@@ -137,8 +174,11 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     };
     let keys = Arc::new(KeyRing::new(plan, clock.clone(), entropy.clone())?);
     let statements = Statements { configuration, manifest };
-    let evidence = EvidenceService::start(attester, keys.clone(), clock, statements, &limits)
-        .map_err(StartError::System)?;
+    let metrics = Arc::new(Metrics::new());
+    let evidence =
+        EvidenceService::start(attester, keys.clone(), clock, statements, metrics.clone(), &limits)
+            .map_err(StartError::System)?;
+    let budget = Budget::new(&limits);
     let parameters = SessionParameters {
         lifetime: limits.session_lifetime,
         idle_timeout: limits.session_idle,
@@ -149,15 +189,17 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         parameters,
         cors_origins,
         public_paths,
+        upgrades,
         allow_plaintext_fallback,
         entropy,
         keys,
         evidence,
         sessions: Sessions::new(&limits),
-        upstream: Upstream::new(upstream, &limits),
-        stream_budget: Arc::new(Semaphore::new(limits.max_open_streams)),
-        anonymous: Waiting::new(limits.max_anonymous),
-        opening: Waiting::new(limits.max_opening),
+        upstream: Upstream::new(upstream, &limits)?,
+        metrics,
+        anonymous: Waiting::new(budget.max_anonymous),
+        opening: Waiting::new(budget.max_opening),
+        budget,
         draining: AtomicBool::new(false),
         limits,
     })

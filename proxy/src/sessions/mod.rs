@@ -13,7 +13,7 @@ mod unconfirmed;
 
 pub(crate) use session::{Session, StreamPermit};
 
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,7 +50,9 @@ impl Sessions {
 
     /// Takes in the session of a handshake that was just answered.
     pub(crate) fn insert(&self, session: ServerSession) {
-        self.lock_unconfirmed().insert(Arc::new(Session::new(session)));
+        if self.lock_unconfirmed().insert(Arc::new(Session::new(session))) {
+            Limit::UnconfirmedSessions.reached();
+        }
     }
 
     /// The session, if it is to be served.
@@ -72,8 +74,11 @@ impl Sessions {
         if session.is_confirmed() {
             return Ok(());
         }
-        if self.is_full() && !self.make_room(session.id()) {
-            return Err(TableFull);
+        if self.is_full() {
+            Limit::Sessions.reached();
+            if !self.make_room(session.id()) {
+                return Err(TableFull);
+            }
         }
         self.shard(session.id()).insert(*session.id(), session.clone());
         session.set_confirmed();
@@ -96,7 +101,16 @@ impl Sessions {
 
     /// True when there is no room for another session in use.
     fn is_full(&self) -> bool {
-        self.confirmed.iter().map(|shard| lock(shard).len()).sum::<usize>() >= self.capacity
+        self.confirmed_count() >= self.capacity
+    }
+
+    fn confirmed_count(&self) -> usize {
+        self.confirmed.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// Sessions in use, and those whose client has not yet sent an authentic frame.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.confirmed_count(), self.lock_unconfirmed().len())
     }
 
     /// Drops sessions that are over, every few seconds, for ever.

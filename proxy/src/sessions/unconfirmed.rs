@@ -20,8 +20,9 @@ impl Unconfirmed {
         Self { by_id, by_age, next, capacity, lifetime }
     }
 
-    /// When the pool is full the oldest session makes room.
-    pub(super) fn insert(&mut self, session: Arc<Session>) {
+    /// When the pool is full the oldest session makes room; true if one did.
+    pub(super) fn insert(&mut self, session: Arc<Session>) -> bool {
+        let is_full = self.by_id.len() >= self.capacity;
         while self.by_id.len() >= self.capacity {
             let Some((_, (_, oldest))) = self.by_age.pop_first() else { break };
             self.by_id.remove(&oldest);
@@ -30,6 +31,11 @@ impl Unconfirmed {
         self.by_age.insert(self.next, (Instant::now(), id));
         self.by_id.insert(id, (self.next, session));
         self.next += 1;
+        is_full
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
     }
 
     pub(super) fn get(&self, id: &SessionId) -> Option<Arc<Session>> {

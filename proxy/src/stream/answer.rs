@@ -27,10 +27,15 @@ impl AppError {
         }
     }
 
-    /// Seals the whole response; without the body when it answers a HEAD request.
+    /// The code that the client sees.
+    pub(super) fn code(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// Seals the whole response; `bodiless` when it answers a HEAD request, or what may be one.
     pub(super) fn seal(
         self,
-        to_head_request: bool,
+        bodiless: bool,
         sealer: &mut MessageSealer<Response>,
         out: &mut BytesMut,
     ) -> Result<(), SealError> {
@@ -38,14 +43,15 @@ impl AppError {
         let body = format!(r#"{{"error":"{code}"}}"#);
         let length = body.len().to_string();
         let fields: [(&str, &[u8]); 4] = [
-            ("content-type", b"application/json"),
-            ("content-length", length.as_bytes()),
             ("cache-control", b"no-store"),
             ("steve-error", code.as_bytes()),
+            ("content-type", b"application/json"),
+            ("content-length", length.as_bytes()),
         ];
-        let head = encode_response(status, fields.into_iter());
-        sealer.head(&head.unwrap_or_default(), to_head_request, out)?;
-        if to_head_request { Ok(()) } else { sealer.data(body.as_bytes(), true, out) }
+        let count = if bodiless { 2 } else { fields.len() };
+        let head = encode_response(status, fields.into_iter().take(count));
+        sealer.head(&head.unwrap_or_default(), bodiless, out)?;
+        if bodiless { Ok(()) } else { sealer.data(body.as_bytes(), true, out) }
     }
 }
 

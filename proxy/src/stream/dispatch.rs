@@ -2,17 +2,16 @@
 
 use super::answer::AppError;
 use super::inbound::Rest;
-use super::outbound::RequestKind;
-use super::request::AppHead;
-use super::{Inbound, Outbound, Source, response};
+use super::request::{AppHead, RequestKind};
+use super::{Inbound, Opened, Outbound, Source, response};
 use crate::body::AppBody;
-use crate::limits::MAX_INFORMATIONAL;
+use crate::limits::{Limit, MAX_INFORMATIONAL};
+use crate::metrics::Record;
 use crate::server::Proxy;
 use crate::sessions::Session;
+use crate::upstream::Exchange;
 use bytes::Bytes;
-use http::Request;
-use hyper::ext::on_informational;
-use hyper_util::client::legacy::ResponseFuture;
+use http::{HeaderMap, Request, StatusCode};
 use std::sync::Arc;
 use steve_protocol::head::RequestHead;
 use steve_protocol::session::ServerStream;
@@ -26,37 +25,40 @@ enum NotSent {
 }
 
 /// Sends an accepted stream's request to the app, or answers it inside the channel.
-pub(super) fn dispatch(
-    proxy: &Proxy,
-    stream: ServerStream,
-    session: &Arc<Session>,
-    source: Source,
-) -> Box<Outbound> {
+pub(super) fn dispatch(proxy: &Proxy, opened: Opened, source: Source) -> Box<Outbound> {
+    let Opened { stream, session, received } = opened;
     session.touch();
     let permit = session.open_stream();
-    let budget = proxy.stream_budget.clone().try_acquire_owned().ok();
-    let ServerStream { first, request: opener, response: sealer, session: protocol } = stream;
+    let budget = proxy.budget.stream();
+    if !permit.is_within_limit() {
+        Limit::StreamsPerSession.reached();
+    }
+    let record = Record::begin(&proxy.metrics);
+    record.received(received);
+    let ServerStream { first, request: opener, response: sealer, session: protocol } = *stream;
     let kind = match &first {
         Ok(Event::Head { head, .. }) => RequestKind {
             is_head: head.method() == "HEAD",
             upgrade: head.upgrade().map(str::to_owned),
         },
-        _ => RequestKind::default(),
+        // It might be a HEAD request: nobody can tell.
+        _ => RequestKind { is_head: true, upgrade: None },
     };
     let has_room = budget.is_some() && permit.is_within_limit();
     let decision = admit(proxy, has_room)
         .and_then(|()| decide(proxy, &first, &protocol.binding()))
-        .and_then(|decided| confirm(proxy, session).map(|()| decided));
+        .and_then(|decided| confirm(proxy, &session).map(|()| decided));
 
     let (head, rest) = match decision {
         Ok((head, rest)) => (Ok(head), rest),
         Err(not_sent) => (Err(not_sent), Rest::default()),
     };
     let complete = rest.complete || kind.upgrade.is_some();
-    let inbound = Arc::new(Inbound::new(source, opener, session.clone(), rest));
+    let inbound = Arc::new(Inbound::new(source, opener, session, rest, record.clone()));
     let sent = head.and_then(|head| send(proxy, head, complete, &inbound));
     let limits = &proxy.limits;
-    let mut outbound = Box::new(Outbound::new(sealer, inbound, &kind, limits, permit, budget));
+    let mut outbound =
+        Box::new(Outbound::new(sealer, inbound, &kind, limits, permit, budget, record));
     // Sealing fails only when the session's keys are used up. The response then ends without FIN.
     let _ = match sent {
         Ok((response, interim)) => {
@@ -89,6 +91,9 @@ fn decide(
     binding: &[u8; 32],
 ) -> Result<(AppHead, Rest), NotSent> {
     match first {
+        Ok(Event::Head { head, .. }) if !head.upgrade().is_none_or(|to| proxy.may_upgrade(to)) => {
+            Err(NotSent::Answer(AppError::NotImplemented))
+        }
         Ok(Event::Head { head, fin }) => {
             AppHead::new(head, *fin, binding, proxy.upstream.protocol()).map_err(NotSent::Answer)
         }
@@ -103,7 +108,7 @@ fn send(
     head: AppHead,
     complete: bool,
     inbound: &Arc<Inbound>,
-) -> Result<(ResponseFuture, mpsc::Receiver<Bytes>), NotSent> {
+) -> Result<(Exchange, mpsc::Receiver<Bytes>), NotSent> {
     let body = if complete { AppBody::Empty } else { AppBody::Stream(inbound.clone()) };
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
@@ -114,11 +119,11 @@ fn send(
     *request.headers_mut() = head.headers;
 
     let (sender, interim) = mpsc::channel(MAX_INFORMATIONAL);
-    on_informational(&mut request, move |response| {
-        if let Ok(head) = response::head(response.status(), response.headers()) {
+    let on_interim = move |status: StatusCode, headers: &HeaderMap| {
+        if let Ok(head) = response::head(status, headers) {
             // A client that is too slow for them misses some; they are only hints.
             let _ = sender.try_send(head);
         }
-    });
-    Ok((proxy.upstream.send(request), interim))
+    };
+    Ok((proxy.upstream.send(request, on_interim), interim))
 }

@@ -16,6 +16,17 @@ pub(super) async fn reply(
     rest: Bytes,
     source: &mut Source,
 ) -> Result<Bytes, Refusal> {
+    let answer = handshake(proxy, hello, rest, source).await;
+    proxy.metrics.handshake(answer.is_ok());
+    answer
+}
+
+async fn handshake(
+    proxy: &Proxy,
+    hello: &ClientHello,
+    rest: Bytes,
+    source: &mut Source,
+) -> Result<Bytes, Refusal> {
     if !hello.early_data && (!rest.is_empty() || source.next_chunk().await.is_some()) {
         return Err(Refusal::Malformed);
     }

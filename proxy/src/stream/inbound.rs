@@ -3,6 +3,7 @@
 
 use super::Source;
 use crate::body::BrokenOff;
+use crate::metrics::Record;
 use crate::sessions::Session;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 pub(crate) struct Inbound {
     state: Mutex<State>,
     session: Arc<Session>,
+    record: Arc<Record>,
     /// Code of a failure; 0 for none.
     failure: AtomicU16,
     response: AtomicWaker,
@@ -74,6 +76,7 @@ impl Inbound {
         opener: MessageOpener<Request>,
         session: Arc<Session>,
         rest: Rest,
+        record: Arc<Record>,
     ) -> Self {
         let Rest { declared, connection, complete } = rest;
         let state = State {
@@ -89,6 +92,7 @@ impl Inbound {
         Self {
             state: Mutex::new(state),
             session,
+            record,
             failure: AtomicU16::new(0),
             response: AtomicWaker::new(),
         }
@@ -117,6 +121,7 @@ impl Inbound {
                 Ok(None) => match ready!(state.poll_receive(cx)) {
                     Some(Ok(chunk)) => {
                         state.last_progress = Instant::now();
+                        self.record.received(chunk.len());
                         state.opener.push(chunk);
                     }
                     Some(Err(BrokenOff)) | None => self.fail(&mut state, ResetCode::TRUNCATED),
@@ -149,6 +154,10 @@ impl Inbound {
             Event::Reset(_) => return Err(ResetCode::CANCELLED),
             Event::Head { .. } | Event::Informational(_) => return Err(ResetCode::PROTOCOL_ERROR),
         };
+        if state.phase == Phase::Complete {
+            // Only from now on the response side watches whether the client is still there.
+            self.response.wake();
+        }
         Ok(frame)
     }
 
@@ -178,6 +187,13 @@ impl Inbound {
         }
     }
 
+    /// Ends a request whose response is over, and lets go of the client's connection: the app's may
+    /// hold this for longer.
+    pub(super) fn close(&self) {
+        self.stop();
+        self.lock().source = Source::Closed;
+    }
+
     /// Reads and throws away what the client still sends. Ready with the number of bytes, or none at
     /// the end.
     pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
@@ -185,6 +201,28 @@ impl Inbound {
             Some(Ok(chunk)) => Poll::Ready(Some(chunk.len())),
             Some(Err(_)) | None => Poll::Ready(None),
         }
+    }
+
+    /// Fails the request with whatever comes now: nothing may, before the app has agreed to change
+    /// the protocol. Ready when it has failed.
+    pub(super) fn poll_early(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        while state.phase == Phase::Open {
+            let code = match state.opener.next_event() {
+                Ok(Some(Event::Reset(_))) => ResetCode::CANCELLED,
+                Ok(Some(_)) => ResetCode::PROTOCOL_ERROR,
+                Err(error) => reset_code(error),
+                Ok(None) => match ready!(state.poll_receive(cx)) {
+                    Some(Ok(chunk)) => {
+                        state.opener.push(chunk);
+                        continue;
+                    }
+                    Some(Err(BrokenOff)) | None => ResetCode::TRUNCATED,
+                },
+            };
+            self.fail(&mut state, code);
+        }
+        Poll::Ready(())
     }
 
     /// The next bytes for an app whose connection was upgraded; none at FIN.

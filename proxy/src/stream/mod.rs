@@ -43,8 +43,8 @@ pub(crate) async fn serve(proxy: &Proxy, body: Incoming) -> Result<Response<Oute
             discard(&mut source, &proxy.limits).await;
             Ok(answers::stream(OuterBody::Whole(reply)))
         }
-        Ok(Ok(Begun::Stream(stream, session))) => {
-            let mut outbound = dispatch::dispatch(proxy, *stream, &session, source);
+        Ok(Ok(Begun::Stream(opened))) => {
+            let mut outbound = dispatch::dispatch(proxy, opened, source);
             // The outer head and the first frame leave together if the app is quick.
             let _ = timeout(proxy.limits.answer_delay, outbound.wait_for_first()).await;
             Ok(answers::stream(OuterBody::Stream(outbound)))
@@ -63,7 +63,15 @@ async fn refuse<T>(proxy: &Proxy, mut source: Source, refusal: Refusal) -> Resul
 enum Begun {
     /// The ServerHello is the whole answer.
     Hello(Bytes),
-    Stream(Box<ServerStream>, Arc<Session>),
+    Stream(Opened),
+}
+
+/// A stream whose first frame has authenticated.
+struct Opened {
+    stream: Box<ServerStream>,
+    session: Arc<Session>,
+    /// Bytes that were read of it.
+    received: usize,
 }
 
 async fn begin(proxy: &Proxy, source: &mut Source) -> Result<Begun, Refusal> {
@@ -73,8 +81,7 @@ async fn begin(proxy: &Proxy, source: &mut Source) -> Result<Begun, Refusal> {
             place.hold(hello::reply(proxy, &hello, rest, source)).await.map(Begun::Hello)
         }
         Prefix::Open(open, rest) => {
-            let (stream, session) = open_stream(proxy, place, open, rest, source).await?;
-            Ok(Begun::Stream(stream, session))
+            open_stream(proxy, place, open, rest, source).await.map(Begun::Stream)
         }
     }
 }
@@ -86,16 +93,18 @@ async fn open_stream(
     open: StreamOpen,
     rest: Bytes,
     source: &mut Source,
-) -> Result<(Box<ServerStream>, Arc<Session>), Refusal> {
+) -> Result<Opened, Refusal> {
     let session = proxy.sessions.get(&open.session_id).ok_or(Refusal::Unrecognized)?;
     if session.is_confirmed() {
         // Who names a session in use does not compete with those who name nothing.
         place = proxy.opening.enter();
     }
     let mut pending = session.pending_stream(open.stream_id);
+    let mut received = StreamOpen::LEN;
     let mut chunk = rest;
     let opened = place.hold(async {
         loop {
+            received += chunk.len();
             match pending.accept(chunk).map_err(|_| Refusal::Unrecognized)? {
                 Pending::Open(stream) => return Ok(stream),
                 Pending::NeedMore(more) => pending = more,
@@ -103,5 +112,6 @@ async fn open_stream(
             chunk = source.next_chunk().await.ok_or(Refusal::Unrecognized)?;
         }
     });
-    Ok((opened.await?, session))
+    let stream = opened.await?;
+    Ok(Opened { stream, session, received })
 }

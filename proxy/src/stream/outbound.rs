@@ -2,26 +2,26 @@
 
 use super::answer::AppError;
 use super::inbound::Inbound;
+use super::request::RequestKind;
 use super::response;
 use super::upgraded::UpgradedApp;
 use crate::body::BrokenOff;
-use crate::limits::{COALESCE, Limits};
+use crate::limits::{COALESCE, Limits, StreamBudget};
+use crate::metrics::{Outcome, Record};
 use crate::sessions::StreamPermit;
+use crate::upstream::{AppResponse, Exchange, ResponseBody, SendError};
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
-use http::{HeaderValue, Response as HttpResponse, StatusCode};
+use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::{Error as ClientError, ResponseFuture};
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use steve_protocol::stream::{MessageSealer, ResetCode, Response, SealError};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A response under way. Dropping it cancels the request to the app.
@@ -39,28 +39,23 @@ pub(crate) struct Outbound {
     last_sealed: Instant,
     timer: Pin<Box<Sleep>>,
     response_timeout: Duration,
+    idle_timeout: Duration,
+    /// When the stream ends in any case.
+    end: Instant,
     linger_time: Duration,
     linger_bytes: usize,
     permit: StreamPermit,
     /// None for a stream that was refused for want of it.
-    _budget: Option<OwnedSemaphorePermit>,
-}
-
-/// What a response has to know about its request.
-#[derive(Default)]
-pub(super) struct RequestKind {
-    /// The method is HEAD.
-    pub(super) is_head: bool,
-    /// The protocol that it asks to change to.
-    pub(super) upgrade: Option<String>,
+    budget: Option<StreamBudget>,
+    record: Arc<Record>,
 }
 
 /// What is awaited.
 enum App {
     /// The app's response head.
-    Head(ResponseFuture, mpsc::Receiver<Bytes>),
+    Head(Exchange, mpsc::Receiver<Bytes>),
     /// The app's response body. The values of `connection` in its head hold for its trailers too.
-    Body(Incoming, Vec<HeaderValue>),
+    Body(ResponseBody, Vec<HeaderValue>),
     /// The connection, after the app agreed to change its protocol.
     Upgrading(OnUpgrade),
     /// The other protocol, in both directions.
@@ -80,9 +75,12 @@ impl Outbound {
         request: &RequestKind,
         limits: &Limits,
         permit: StreamPermit,
-        budget: Option<OwnedSemaphorePermit>,
+        budget: Option<StreamBudget>,
+        record: Arc<Record>,
     ) -> Self {
         let now = Instant::now();
+        let end = record.begun() + limits.stream_timeout;
+        let first_timeout = limits.app_response_timeout.min(limits.stream_idle_timeout);
         Self {
             sealer,
             app: App::Linger,
@@ -92,18 +90,25 @@ impl Outbound {
             out: BytesMut::new(),
             first: None,
             last_sealed: now,
-            timer: Box::pin(sleep_until(now + limits.app_response_timeout)),
+            timer: Box::pin(sleep_until(end.min(now + first_timeout))),
             response_timeout: limits.app_response_timeout,
+            idle_timeout: limits.stream_idle_timeout,
+            end,
             linger_time: limits.linger_time,
             linger_bytes: limits.linger_bytes,
             permit,
-            _budget: budget,
+            budget,
+            record,
         }
     }
 
     /// The app's response is to come; its informational ones come before it.
-    pub(super) fn expect(&mut self, response: ResponseFuture, interim: mpsc::Receiver<Bytes>) {
-        self.app = App::Head(response, interim);
+    pub(super) fn expect(&mut self, exchange: Exchange, interim: mpsc::Receiver<Bytes>) {
+        self.app = App::Head(exchange, interim);
+    }
+
+    pub(crate) fn budget(&self) -> Option<StreamBudget> {
+        self.budget.clone()
     }
 
     /// Waits for the first sealed bytes, and keeps them.
@@ -132,7 +137,7 @@ impl Outbound {
             match self.poll_step(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    self.finish();
+                    self.finish(Outcome::Exhausted);
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending => break,
@@ -144,6 +149,7 @@ impl Outbound {
         if !self.out.is_empty() {
             self.permit.session().touch();
             self.last_sealed = Instant::now();
+            self.record.sent(self.out.len());
             return Poll::Ready(Ok(Some(self.out.split().freeze())));
         }
         if matches!(self.app, App::Done) { Poll::Ready(Ok(None)) } else { Poll::Pending }
@@ -169,23 +175,17 @@ impl Outbound {
             }
         }
         match &mut self.app {
-            App::Head(future, interim) => {
-                // Bytes for another protocol must not come before the app has agreed to it.
-                if self.upgrade.is_some()
-                    && let Poll::Ready(Some(early)) = self.inbound.poll_for_app(cx)
-                {
-                    return Poll::Ready(match early {
-                        Ok(_) => self.reset(ResetCode::PROTOCOL_ERROR),
-                        // The reason is there at the next step.
-                        Err(BrokenOff) => Ok(()),
-                    });
+            App::Head(exchange, interim) => {
+                // The failure shows at the next step.
+                if self.upgrade.is_some() && self.inbound.poll_early(cx).is_ready() {
+                    return Poll::Ready(Ok(()));
                 }
                 if let Poll::Ready(Some(head)) = interim.poll_recv(cx) {
                     return Poll::Ready(self.sealer.informational(&head, &mut self.out));
                 }
-                match ready!(Pin::new(future).poll(cx)) {
+                match ready!(Pin::new(exchange).poll(cx)) {
                     Ok(response) => Poll::Ready(self.head(response)),
-                    Err(error) => Poll::Ready(self.failed(cx, &error)),
+                    Err(error) => Poll::Ready(self.failed(cx, error)),
                 }
             }
             App::Body(body, _) => {
@@ -204,7 +204,7 @@ impl Outbound {
             }
             App::Upgraded(app) if self.sealer.is_over() => {
                 ready!(app.poll_handed_on(cx));
-                self.finish();
+                self.finish(Outcome::Complete);
                 Poll::Ready(Ok(()))
             }
             App::Upgraded(app) => Poll::Ready(match ready!(app.poll_read(cx)) {
@@ -220,7 +220,7 @@ impl Outbound {
         }
     }
 
-    /// Ready when neither side has made progress for too long.
+    /// Ready when neither side has made progress for too long, or the stream has lived for too long.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
         ready!(self.timer.as_mut().poll(cx));
         let now = Instant::now();
@@ -232,7 +232,8 @@ impl Outbound {
             _ if complete => now,
             _ => received.max(self.last_sealed),
         };
-        let deadline = since + self.response_timeout;
+        let idle = received.max(self.last_sealed) + self.idle_timeout;
+        let deadline = (since + self.response_timeout).min(idle).min(self.end);
         if deadline > now {
             self.timer.as_mut().reset(deadline);
             // Registers the timer anew.
@@ -246,8 +247,9 @@ impl Outbound {
         })
     }
 
-    fn head(&mut self, response: HttpResponse<Incoming>) -> Result<(), SealError> {
+    fn head(&mut self, response: AppResponse) -> Result<(), SealError> {
         let (parts, body) = response.into_parts();
+        self.record.app_answered();
         if let App::Head(_, interim) = &mut self.app {
             while let Ok(head) = interim.try_recv() {
                 self.sealer.informational(&head, &mut self.out)?;
@@ -259,11 +261,6 @@ impl Outbound {
         if self.upgrade.take().is_some() {
             self.inbound.stop();
         }
-        let two_lengths = parts.headers.contains_key(TRANSFER_ENCODING)
-            && parts.headers.contains_key(CONTENT_LENGTH);
-        if two_lengths {
-            return self.answer(AppError::MalformedResponse);
-        }
         let Ok(head) = response::head(parts.status, &parts.headers) else {
             return self.answer(AppError::MalformedResponse);
         };
@@ -271,31 +268,36 @@ impl Outbound {
         self.sealer.head(&head, fin, &mut self.out)?;
         self.app = App::Body(body, parts.headers.get_all(CONNECTION).iter().cloned().collect());
         if fin {
-            self.finish();
+            self.finish(Outcome::Complete);
         }
         Ok(())
     }
 
     /// The app agrees to change the protocol of its connection.
-    fn switch(&mut self, parts: Parts, body: Incoming) -> Result<(), SealError> {
+    fn switch(&mut self, parts: Parts, body: ResponseBody) -> Result<(), SealError> {
         let mut agreed = parts.headers.get_all(UPGRADE).iter();
         let asked = self.upgrade.take();
-        let agrees = matches!((&asked, agreed.next(), agreed.next()), (Some(asked), Some(one), None)
+        let has_body = parts.headers.contains_key(TRANSFER_ENCODING);
+        let agrees = !has_body
+            && matches!((&asked, agreed.next(), agreed.next()), (Some(asked), Some(one), None)
             if one.as_bytes().eq_ignore_ascii_case(asked.as_bytes()));
         let Some(head) = response::head(parts.status, &parts.headers).ok().filter(|_| agrees)
         else {
             return self.answer(AppError::MalformedResponse);
         };
         self.sealer.head(&head, false, &mut self.out)?;
-        self.app = App::Upgrading(hyper::upgrade::on(HttpResponse::from_parts(parts, body)));
+        match body.into_upgrade(parts) {
+            Some(upgrade) => self.app = App::Upgrading(upgrade),
+            None => return self.reset(ResetCode::INTERNAL),
+        }
         Ok(())
     }
 
-    fn body(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Result<(), SealError> {
+    fn body(&mut self, frame: Option<Result<Frame<Bytes>, BrokenOff>>) -> Result<(), SealError> {
         let frame = match frame {
             None => {
                 self.sealer.data(b"", true, &mut self.out)?;
-                self.finish();
+                self.finish(Outcome::Complete);
                 return Ok(());
             }
             // The app died half-way: never FIN (row 6).
@@ -307,7 +309,7 @@ impl Outbound {
                 let fin = matches!(&self.app, App::Body(body, _) if body.is_end_stream());
                 self.sealer.data(&data, fin, &mut self.out)?;
                 if fin {
-                    self.finish();
+                    self.finish(Outcome::Complete);
                 }
                 Ok(())
             }
@@ -321,44 +323,42 @@ impl Outbound {
                     return self.reset(ResetCode::APP_FAILED);
                 };
                 self.sealer.trailers(&encoded, &mut self.out)?;
-                self.finish();
+                self.finish(Outcome::Complete);
                 Ok(())
             }
         }
     }
 
     /// The exchange with the app failed before its response head.
-    fn failed(&mut self, cx: &Context<'_>, error: &ClientError) -> Result<(), SealError> {
+    fn failed(&mut self, cx: &Context<'_>, error: SendError) -> Result<(), SealError> {
         if let Some(code) = self.inbound.poll_failure(cx) {
             return self.reset(code);
         }
-        if error.is_connect() {
-            return self.answer(AppError::Unreachable);
+        match error {
+            SendError::Unreachable => self.answer(AppError::Unreachable),
+            SendError::Malformed => self.answer(AppError::MalformedResponse),
+            // The app may have seen the request: it must not look as if it had not.
+            SendError::Failed => self.reset(ResetCode::APP_FAILED),
         }
-        let cause = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
-        if cause.is_some_and(hyper::Error::is_parse) {
-            return self.answer(AppError::MalformedResponse);
-        }
-        // The app may have seen the request: it must not look as if it had not.
-        self.reset(ResetCode::APP_FAILED)
     }
 
     /// Seals a response of the proxy's own.
     pub(super) fn answer(&mut self, error: AppError) -> Result<(), SealError> {
         error.seal(self.to_head_request, &mut self.sealer, &mut self.out)?;
-        self.finish();
+        self.finish(Outcome::Answered(error.code()));
         Ok(())
     }
 
     /// Ends the response as incomplete.
     pub(super) fn reset(&mut self, code: ResetCode) -> Result<(), SealError> {
         self.sealer.reset(code, &mut self.out)?;
-        self.finish();
+        self.finish(Outcome::Reset(code));
         Ok(())
     }
 
     /// Nothing more is to come from the app. The request, if it is still open, breaks off.
-    fn finish(&mut self) {
+    fn finish(&mut self, outcome: Outcome) {
+        self.record.ends(outcome);
         self.inbound.stop();
         self.app = App::Linger;
         self.timer.as_mut().reset(Instant::now() + self.linger_time);
@@ -382,6 +382,6 @@ impl Outbound {
 
 impl Drop for Outbound {
     fn drop(&mut self) {
-        self.inbound.stop();
+        self.inbound.close();
     }
 }

@@ -17,6 +17,15 @@ use steve_protocol::head::{Fields, HopByHop, RequestHead, Trailers, is_reserved}
 const SESSION: HeaderName = HeaderName::from_static("steve-session");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
+/// What a response has to know about its request.
+#[derive(Default)]
+pub(super) struct RequestKind {
+    /// The method is HEAD, or unknown.
+    pub(super) is_head: bool,
+    /// The protocol that it asks to change to.
+    pub(super) upgrade: Option<String>,
+}
+
 /// What the app is to get.
 pub(super) struct AppHead {
     pub(super) method: Method,
@@ -41,8 +50,7 @@ impl AppHead {
         binding: &[u8; 32],
         protocol: AppProtocol,
     ) -> Result<(Self, Rest), AppError> {
-        let can_upgrade = protocol == AppProtocol::Http1;
-        if head.method() == "CONNECT" || (head.upgrade().is_some() && !can_upgrade) {
+        if head.method() == "CONNECT" {
             return Err(AppError::NotImplemented);
         }
         let malformed = |_| AppError::MalformedRequest;

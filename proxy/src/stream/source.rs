@@ -13,6 +13,8 @@ use std::task::{Context, Poll, ready};
 pub(crate) enum Source {
     Body(Incoming),
     Tunnel(TunnelReader),
+    /// Nobody wants any more.
+    Closed,
 }
 
 impl Source {
@@ -24,6 +26,7 @@ impl Source {
         let body = match self {
             Self::Body(body) => body,
             Self::Tunnel(reader) => return reader.poll_chunk(cx),
+            Self::Closed => return Poll::Ready(None),
         };
         loop {
             let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {

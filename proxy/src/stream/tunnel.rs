@@ -1,25 +1,30 @@
 //! The tunnel: one stream over a WebSocket (SPEC.md, Section 11.1).
 
-use super::{Outbound, Source, dispatch, open_stream};
+use super::{Opened, Outbound, Source, discard, dispatch, open_stream};
 use crate::body::{BrokenOff, OuterBody};
-use crate::limits::{TUNNEL_BUFFER, TUNNEL_PING};
+use crate::limits::{Limits, TUNNEL_BUFFER};
 use crate::routes::Refusal;
+use crate::routes::answers::NO_STORE;
 use crate::server::Proxy;
-use crate::sessions::Session;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{Request, Response, Version};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use steve_protocol::frame::MAX_SEALED_LEN;
-use steve_protocol::session::{ServerStream, StreamOpen};
-use tokio::time::{Instant, sleep, timeout};
+use steve_protocol::session::StreamOpen;
+use steve_protocol::stream::ResetCode;
+use tokio::select;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -33,10 +38,11 @@ type Sender = SplitSink<Socket, Message>;
 const CLOSE_BASE: u16 = 4000;
 
 /// Answers the handshake of a tunnel. The future carries its stream, once the connection has been
-/// handed over.
+/// handed over. `stop` becomes true when shutdown begins.
 pub(crate) fn accept(
     proxy: Arc<Proxy>,
     parts: &mut Parts,
+    stop: watch::Receiver<bool>,
 ) -> Result<(Response<OuterBody>, impl Future<Output = ()> + use<>), Refusal> {
     let upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(Refusal::UpgradeRequired)?;
     if parts.version != Version::HTTP_11 {
@@ -46,7 +52,8 @@ pub(crate) fn accept(
     *handshake.method_mut() = parts.method.clone();
     *handshake.headers_mut() = parts.headers.clone();
     let response = create_response(&handshake).map_err(|_| Refusal::UpgradeRequired)?;
-    let response = response.map(|()| OuterBody::Whole(Bytes::new()));
+    let mut response = response.map(|()| OuterBody::Whole(Bytes::new()));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     let carry = async move {
         let Ok(io) = upgrade.await else { return };
         let config = WebSocketConfig::default()
@@ -57,43 +64,50 @@ pub(crate) fn accept(
             .max_frame_size(Some(MAX_SEALED_LEN));
         let io = TokioIo::new(io);
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-        carry(&proxy, socket).await;
+        carry(&proxy, socket, stop).await;
     };
     Ok((response, carry))
 }
 
 /// Carries the one stream of a tunnel to its end.
-async fn carry(proxy: &Proxy, socket: Socket) {
+async fn carry(proxy: &Proxy, socket: Socket, mut stop: watch::Receiver<bool>) {
+    let limits = &proxy.limits;
     let (mut sender, messages) = socket.split();
-    let fault = Arc::new(AtomicU16::new(0));
-    let mut source = Source::Tunnel(TunnelReader { messages, over: false, fault: fault.clone() });
-    let opened = timeout(proxy.limits.first_frame_timeout, open(proxy, &mut source)).await;
-    let (close, outbound) = match opened.unwrap_or(Err(Refusal::Timeout)) {
-        Ok((stream, session)) => {
-            let mut outbound = dispatch::dispatch(proxy, *stream, &session, source);
-            let Ok(close) = pump(&mut sender, &mut outbound).await else { return };
-            (close, Some(outbound))
+    let reading = Arc::new(Mutex::new(Reading::default()));
+    let mut source = Source::Tunnel(TunnelReader { messages, over: false, state: reading.clone() });
+    let opened = select! {
+        biased;
+        opened = timeout(limits.first_frame_timeout, open(proxy, &mut source)) => {
+            opened.unwrap_or(Err(Refusal::Timeout))
         }
-        Err(refusal) => (refused(refusal), None),
+        () = stopping(&mut stop) => Err(Refusal::Unavailable),
     };
-    let close = match fault.load(Relaxed) {
-        0 => close,
-        code => CloseFrame { code: code.into(), reason: "".into() },
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(refusal) => {
+            proxy.metrics.refused(refusal);
+            let close = fault(&reading).unwrap_or_else(|| refused(refusal));
+            let _ = timeout(limits.linger_time, sender.send(Message::Close(Some(close)))).await;
+            return discard(&mut source, limits).await;
+        }
     };
+    let mut outbound = dispatch::dispatch(proxy, opened, source);
+    let ended = pump(&mut sender, &mut outbound, &reading, limits, stop).await;
+    let Some(close) = fault(&reading).or(ended.ok()) else { return };
     // A client that is still sending when the connection closes would lose the end of the response.
-    let _ = timeout(proxy.limits.linger_time, async {
+    let _ = timeout(limits.linger_time, async {
         let _ = sender.send(Message::Close(Some(close))).await;
-        if let Some(mut outbound) = outbound {
-            poll_fn(|cx| outbound.poll_gone(cx)).await;
-        }
+        poll_fn(|cx| outbound.poll_gone(cx)).await;
     })
     .await;
 }
 
-async fn open(
-    proxy: &Proxy,
-    source: &mut Source,
-) -> Result<(Box<ServerStream>, Arc<Session>), Refusal> {
+/// Ready when shutdown has begun.
+async fn stopping(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn open(proxy: &Proxy, source: &mut Source) -> Result<Opened, Refusal> {
     let mut place = proxy.anonymous.enter();
     let first = async { source.next_chunk().await.ok_or(Refusal::Malformed) };
     let first = place.hold(first).await?;
@@ -107,15 +121,29 @@ enum Next {
     Sealed(Bytes),
     Over,
     Exhausted,
-    Quiet,
+    Ping,
+    Drained,
 }
 
 /// The client is gone.
 struct Gone;
 
 /// Sends the response. Gives how to close when it is over.
-async fn pump(sender: &mut Sender, outbound: &mut Outbound) -> Result<CloseFrame, Gone> {
-    let mut quiet = Box::pin(sleep(TUNNEL_PING));
+async fn pump(
+    sender: &mut Sender,
+    outbound: &mut Outbound,
+    reading: &Mutex<Reading>,
+    limits: &Limits,
+    mut stop: watch::Receiver<bool>,
+) -> Result<CloseFrame, Gone> {
+    let mut pings = interval_at(Instant::now() + limits.tunnel_ping, limits.tunnel_ping);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let drained = async {
+        stopping(&mut stop).await;
+        sleep(limits.drain_timeout).await;
+    };
+    let mut drained = pin!(drained.fuse());
+    let mut close = CloseCode::Normal;
     while !outbound.is_over() {
         let next = poll_fn(|cx| {
             match outbound.poll_sealed(cx) {
@@ -127,7 +155,10 @@ async fn pump(sender: &mut Sender, outbound: &mut Outbound) -> Result<CloseFrame
                 }
                 Poll::Pending => {}
             }
-            quiet.as_mut().poll(cx).map(|()| Ok(Next::Quiet))
+            if drained.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(Next::Drained));
+            }
+            pings.poll_tick(cx).map(|_| Ok(Next::Ping))
         });
         match next.await? {
             Next::Sealed(mut sealed) => {
@@ -137,14 +168,23 @@ async fn pump(sender: &mut Sender, outbound: &mut Outbound) -> Result<CloseFrame
                 sender.flush().await.map_err(|_| Gone)?;
             }
             Next::Over => break,
-            Next::Exhausted => return Ok(CloseFrame { code: CloseCode::Error, reason: "".into() }),
-            Next::Quiet => {
-                sender.send(Message::Ping(Bytes::new())).await.map_err(|_| Gone)?;
+            Next::Exhausted => return Ok(plain(CloseCode::Error)),
+            Next::Ping if lock(reading).silence() >= limits.tunnel_silence => return Err(Gone),
+            Next::Ping => sender.send(Message::Ping(Bytes::new())).await.map_err(|_| Gone)?,
+            Next::Drained => {
+                close = CloseCode::Away;
+                // Not `draining`: that would say that the app never got the request.
+                if outbound.reset(ResetCode::INTERNAL).is_err() {
+                    break;
+                }
             }
         }
-        quiet.as_mut().reset(Instant::now() + TUNNEL_PING);
     }
-    Ok(CloseFrame { code: CloseCode::Normal, reason: "".into() })
+    Ok(plain(close))
+}
+
+fn plain(code: CloseCode) -> CloseFrame {
+    CloseFrame { code, reason: "".into() }
 }
 
 /// Takes the first frame off sealed bytes.
@@ -159,12 +199,35 @@ fn refused(refusal: Refusal) -> CloseFrame {
     CloseFrame { code: (CLOSE_BASE + status.as_u16()).into(), reason: code.into() }
 }
 
+/// What the response side has to know about the client's messages.
+#[derive(Default)]
+struct Reading {
+    /// The status code for what the tunnel does not carry.
+    fault: Option<CloseCode>,
+    /// Since when the reader has waited for any message. None while nobody wants one, as when the app
+    /// does not read.
+    waiting: Option<Instant>,
+}
+
+impl Reading {
+    fn silence(&self) -> Duration {
+        self.waiting.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+fn lock(reading: &Mutex<Reading>) -> MutexGuard<'_, Reading> {
+    reading.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn fault(reading: &Mutex<Reading>) -> Option<CloseFrame> {
+    lock(reading).fault.map(plain)
+}
+
 /// The client's messages.
 pub(crate) struct TunnelReader {
     messages: SplitStream<Socket>,
     over: bool,
-    /// The status code for a message that the tunnel does not carry; 0 for none.
-    fault: Arc<AtomicU16>,
+    state: Arc<Mutex<Reading>>,
 }
 
 impl TunnelReader {
@@ -173,7 +236,7 @@ impl TunnelReader {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         while !self.over {
-            let fault = match ready!(self.messages.poll_next_unpin(cx)) {
+            let fault = match ready!(self.poll_message(cx)) {
                 Some(Ok(Message::Binary(bytes))) if !bytes.is_empty() => {
                     return Poll::Ready(Some(Ok(bytes)));
                 }
@@ -187,9 +250,19 @@ impl TunnelReader {
                 Some(Ok(_)) => continue,
             };
             self.over = true;
-            self.fault.store(fault.into(), Relaxed);
+            lock(&self.state).fault = Some(fault);
             return Poll::Ready(Some(Err(BrokenOff)));
         }
         Poll::Ready(None)
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, SocketError>>> {
+        let polled = self.messages.poll_next_unpin(cx);
+        let waiting = &mut lock(&self.state).waiting;
+        match polled {
+            Poll::Pending => _ = waiting.get_or_insert_with(Instant::now),
+            Poll::Ready(_) => *waiting = None,
+        }
+        polled
     }
 }

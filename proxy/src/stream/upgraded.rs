@@ -2,6 +2,7 @@
 
 use super::Inbound;
 use crate::limits::UPGRADED_BUFFER;
+use crate::upstream::AppConnection;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use hyper::upgrade::Upgraded;
@@ -11,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
@@ -22,15 +22,17 @@ pub(super) struct UpgradedApp {
     early: Bytes,
     from_app: OwnedReadHalf,
     buffer: Box<[u8]>,
-    to_app: JoinHandle<()>,
+    /// Gives whether the client's direction ended with FIN.
+    to_app: JoinHandle<bool>,
     has_ended: bool,
 }
 
 impl UpgradedApp {
-    /// Begins to hand what the client sends on to the app. None for a connection that is not TCP.
+    /// Begins to hand what the client sends on to the app. None for a connection
+    /// that is not one to the app.
     pub(super) fn new(connection: Upgraded, inbound: Arc<Inbound>) -> Option<Self> {
-        let parts = connection.downcast::<TokioIo<TcpStream>>().ok()?;
-        let (from_app, to_app) = parts.io.into_inner().into_split();
+        let parts = connection.downcast::<TokioIo<AppConnection>>().ok()?;
+        let (from_app, to_app) = parts.io.into_inner().into_tcp().into_split();
         Some(Self {
             early: parts.read_buf,
             from_app,
@@ -56,8 +58,7 @@ impl UpgradedApp {
 
     /// To be called after the end of the app's bytes: ready when nothing more is handed on to it.
     pub(super) fn poll_handed_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = ready!(self.to_app.poll_unpin(cx));
-        self.has_ended = true;
+        self.has_ended = ready!(self.to_app.poll_unpin(cx)).unwrap_or(false);
         Poll::Ready(())
     }
 }
@@ -74,15 +75,15 @@ impl Drop for UpgradedApp {
 
 /// FIN closes the app's receiving direction. A failure of the client's leaves it to the response
 /// side to reset the connection.
-async fn hand_on(inbound: Arc<Inbound>, mut app: ToApp) {
-    let Some(half) = &mut app.0 else { return };
+async fn hand_on(inbound: Arc<Inbound>, mut app: ToApp) -> bool {
+    let Some(half) = &mut app.0 else { return false };
     while let Some(chunk) = inbound.next_upgraded().await {
-        let Ok(bytes) = chunk else { return };
+        let Ok(bytes) = chunk else { return false };
         if half.write_all(&bytes).await.is_err() {
-            return;
+            return false;
         }
     }
-    let _ = half.shutdown().await;
+    half.shutdown().await.is_ok()
 }
 
 /// The sending half, which would end the direction in order when it is dropped.

@@ -81,7 +81,6 @@ impl RawApp {
         let shared = app.clone();
         tokio::spawn(async move {
             while let Ok((io, _)) = listener.accept().await {
-                shared.connections.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(shared.clone().connection(io, answer));
             }
         });
@@ -91,7 +90,11 @@ impl RawApp {
     async fn connection(self, mut io: TcpStream, answer: &'static str) {
         let mut chunk = [0; 4096];
         let mut pause = Duration::from_secs(10);
+        let mut silent = true;
         while let Ok(Ok(len @ 1..)) = timeout(pause, io.read(&mut chunk)).await {
+            if std::mem::take(&mut silent) {
+                self.connections.fetch_add(1, Ordering::Relaxed);
+            }
             self.seen.lock().unwrap().extend_from_slice(&chunk[..len]);
             pause = Duration::from_millis(100);
         }
@@ -103,9 +106,15 @@ impl RawApp {
         String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
     }
 
+    /// Connections that brought any bytes; the proxy's probes bring none.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
+}
+
+/// True for a connection that ends without a byte, as the proxy's probes do.
+pub async fn is_probe(io: &TcpStream) -> bool {
+    !matches!(io.peek(&mut [0]).await, Ok(1))
 }
 
 /// An address where nothing listens.

@@ -133,6 +133,12 @@ impl Inner {
         std::str::from_utf8(&self.body).unwrap()
     }
 
+    /// The code of a response that the proxy made itself to a request it could not read.
+    pub fn bodiless_error(&self) -> (u16, &str) {
+        assert_eq!(self.text(), "");
+        (self.status, self.field("steve-error").unwrap_or_default())
+    }
+
     /// The code of a response that the proxy made itself.
     pub fn error(&self) -> (u16, &str) {
         let code = self.field("steve-error").unwrap_or_default();

@@ -5,6 +5,8 @@
 pub mod app;
 pub mod client;
 pub mod outer;
+#[cfg(feature = "demo")]
+pub mod program;
 pub mod tunnel;
 
 use client::Inner;
@@ -58,6 +60,8 @@ impl Fixture {
             upstream: format!("http://{app}"),
             ..Config::default()
         };
+        // One probe at start is all that apps see.
+        config.limits.app_probe_interval = Duration::from_secs(3600);
         change(&mut config);
         let running = start(config, wrap(attester)).await.unwrap();
         Self { address: running.local_addr().unwrap(), running, anchor, root_pem, profile }

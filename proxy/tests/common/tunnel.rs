@@ -1,12 +1,16 @@
-//! The client's end of a tunnel.
+//! The client's end of a tunnel, and an app whose connections change their protocol.
 
+use super::{Fixture, app};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
 use steve_protocol::head::{ResponseHead, encode_request};
 use steve_protocol::session::{ClientSession, ClientStream};
 use steve_protocol::stream::Event;
-use tokio::net::TcpStream;
+use steve_protocol::suite::Suite;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -14,6 +18,56 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 pub const TUNNEL: &str = "/.well-known/steve/v3/tunnel";
 
 pub type Socket = WebSocketStream<TcpStream>;
+
+/// An answer that agrees to change to `echo/1`.
+pub const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
+    Upgrade: ECHO/1\r\nX-Kept: 1\r\nX-Hop: 2\r\nConnection: x-hop\r\n\r\n";
+
+/// An app that reads the request head of every connection, answers, and hands the connection over.
+pub async fn switching(answer: &'static str) -> (SocketAddr, mpsc::Receiver<(String, TcpStream)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, connections) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Ok((mut io, _)) = listener.accept().await {
+            if app::is_probe(&io).await {
+                continue;
+            }
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(io.read_u8().await.unwrap());
+            }
+            io.write_all(answer.as_bytes()).await.unwrap();
+            sender.send((String::from_utf8(head).unwrap(), io)).await.unwrap();
+        }
+    });
+    (address, connections)
+}
+
+/// A proxy that may upgrade to `echo/1`.
+pub async fn fixture(app: SocketAddr) -> Fixture {
+    Fixture::with(app, |config| config.upgrades = vec!["Echo/1".into()]).await
+}
+
+/// A request for `echo/1`, and the app's end of its connection after `answer`.
+pub async fn upgraded(answer: &'static str) -> (Fixture, ClientSession, Tunnel, String, TcpStream) {
+    let (address, mut connections) = switching(answer).await;
+    let proxy = fixture(address).await;
+    let session = proxy.connect(Suite::X25519Aes256Gcm).await;
+    let tunnel = Tunnel::ask(proxy.address, &session, "echo/1").await;
+    let (head, io) = connections.recv().await.unwrap();
+    (proxy, session, tunnel, head, io)
+}
+
+/// How the proxy closes the WebSocket: code and reason.
+pub async fn close_of(mut socket: Socket) -> (u16, String) {
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Close(Some(close)) => return (close.code.into(), close.reason.to_string()),
+            _ => continue,
+        }
+    }
+}
 
 /// Opens the WebSocket.
 pub async fn socket(at: SocketAddr) -> Socket {

@@ -1,11 +1,12 @@
 use super::guard::StreamGuard;
+use super::hold::Verdict;
+use super::source::Source;
 use super::upload::Link;
 use crate::error::{ChannelError, Error};
 use crate::fields;
+use crate::informational::OnInformational;
 use bytes::Bytes;
-use http::HeaderMap;
-use http_body::Body;
-use std::pin::Pin;
+use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use steve_protocol::head::ResponseHead;
@@ -13,7 +14,7 @@ use steve_protocol::stream::{Event, MessageOpener, Response, StreamError};
 
 /// A response while it arrives. Dropping it cancels the exchange.
 pub(crate) struct Incoming {
-    outer: hyper::body::Incoming,
+    source: Source,
     opener: MessageOpener<Response>,
     guard: Arc<StreamGuard>,
     upload: Option<Link>,
@@ -26,24 +27,37 @@ pub(crate) enum Item {
 }
 
 impl Incoming {
-    pub(super) fn new(
-        outer: hyper::body::Incoming,
+    pub(crate) fn new(
+        source: Source,
         opener: MessageOpener<Response>,
         guard: Arc<StreamGuard>,
         upload: Option<Link>,
     ) -> Self {
-        Self { outer, opener, guard, upload }
+        Self { source, opener, guard, upload }
     }
 
     /// The final head, and whether the message is complete with it.
-    pub(super) fn poll_head(
+    pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
+        on_informational: Option<&OnInformational>,
     ) -> Poll<Result<(ResponseHead, bool), Error>> {
         loop {
             match ready!(self.poll_event(cx))? {
-                Event::Head { head, fin } => return Poll::Ready(Ok((head, fin))),
-                Event::Informational(_) => {}
+                Event::Head { head, fin } => {
+                    let success = head.status() < 300;
+                    self.decide(if success { Verdict::Send } else { Verdict::Refuse });
+                    return Poll::Ready(Ok((head, fin)));
+                }
+                Event::Informational(head) => {
+                    let status = StatusCode::from_u16(head.status()).unwrap_or_default();
+                    if status == StatusCode::CONTINUE {
+                        self.decide(Verdict::Send);
+                    }
+                    if let Some(callback) = on_informational {
+                        callback.call(status, &fields::to_header_map(head.fields())?);
+                    }
+                }
                 event => return Poll::Ready(Err(unexpected(event))),
             }
         }
@@ -63,6 +77,13 @@ impl Incoming {
         })
     }
 
+    /// The response is complete: what is left of the request is given up.
+    pub(crate) fn finish(self) {
+        if let (Some(upload), Source::Answer(answer)) = (self.upload, self.source) {
+            upload.finish(answer);
+        }
+    }
+
     /// What to report for `error`; ends the session if that calls for it.
     pub(crate) fn cause(&self, error: Error) -> Error {
         let error = self.guard.cause(error);
@@ -72,21 +93,27 @@ impl Incoming {
         error
     }
 
+    /// Settles whether a body that is held back will be sent.
+    fn decide(&mut self, verdict: Verdict) {
+        if let Some(upload) = &mut self.upload {
+            upload.decide(verdict);
+        }
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<ResponseHead>, Error>> {
         loop {
             if let Some(event) = self.opener.next_event()? {
                 return Poll::Ready(Ok(event));
             }
             self.poll_upload(cx)?;
-            match ready!(Pin::new(&mut self.outer).poll_frame(cx)) {
-                Some(Ok(frame)) => {
+            match ready!(self.source.poll_chunk(cx)) {
+                Some(chunk) => {
                     self.guard.session.touch();
-                    self.opener.push(frame.into_data().unwrap_or_default());
+                    self.opener.push(chunk);
                 }
-                // An outer transport error is a truncation as well (SPEC.md, Section 9.3).
-                Some(Err(_)) | None => {
-                    self.opener.end()?;
-                    return Poll::Ready(Err(StreamError::Truncated.into()));
+                None => {
+                    let truncated = StreamError::Truncated.into();
+                    return Poll::Ready(Err(self.source.refusal().unwrap_or(truncated)));
                 }
             }
         }

@@ -1,14 +1,18 @@
 //! One attempt at one exchange: a request out, the head of its response back.
 
 mod guard;
+mod hold;
 mod incoming;
 mod outer_body;
 mod prepared;
+mod source;
 mod upload;
 
+pub(crate) use guard::StreamGuard;
 pub(crate) use incoming::{Incoming, Item};
 pub(crate) use outer_body::OuterBody;
 pub(crate) use prepared::Prepared;
+pub(crate) use source::Source;
 
 use crate::body::Body;
 use crate::error::{Error, Stage};
@@ -19,14 +23,14 @@ use crate::session::{OpeningStream, Session};
 use crate::transport::Transport;
 use bytes::BytesMut;
 use futures_util::future::poll_fn;
-use guard::StreamGuard;
 use http::{Response, StatusCode};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use steve_protocol::frame::MAX_CONTENT_LEN;
-use steve_protocol::session::ClientStream;
+use steve_protocol::head::ResponseHead;
+use steve_protocol::session::{ClientStream, StreamOpen};
 use steve_protocol::stream::{self, MessageSealer};
 use tokio::sync::OwnedSemaphorePermit;
 use upload::{Link, Upload};
@@ -60,13 +64,7 @@ pub(crate) async fn attempt(
         response.answers_head_request();
     }
     let guard = Arc::new(StreamGuard::new(session.clone(), permit));
-    let receipt = Receipt {
-        enclave: session.trusted.enclave.clone(),
-        suite: session.core.suite(),
-        session_id: open.session_id,
-        stream_id: open.stream_id,
-        sizes: guard.sizes.clone(),
-    };
+    let receipt = receipt(&session, &open, &guard);
 
     let exchange = async {
         let mut out = BytesMut::new();
@@ -74,8 +72,8 @@ pub(crate) async fn attempt(
         let (outer, mut upload) = begin(request, prepared, body, out, &guard)?;
         let outer = send(transport, outer, &mut upload, &guard).await?;
         drop(opening);
-        let mut incoming = Incoming::new(outer, response, guard.clone(), upload);
-        let head = poll_fn(|cx| incoming.poll_head(cx)).await?;
+        let mut incoming = Incoming::new(Source::Answer(outer), response, guard.clone(), upload);
+        let head = poll_fn(|cx| incoming.poll_head(cx, prepared.on_informational())).await?;
         Ok((head, incoming))
     };
     let (item, incoming) = exchange.await.map_err(|error| {
@@ -87,15 +85,34 @@ pub(crate) async fn attempt(
     })?;
 
     let (head, fin) = item;
-    let headers =
-        fields::to_header_map(head.fields()).map_err(|error| Failed { error, sent: true })?;
+    let response = self::response(&head, receipt).map_err(|error| Failed { error, sent: true })?;
     let length = prepared.response_length(&head);
-    let body = if fin { Body::empty() } else { Body::new(incoming, idle_timeout, length) };
-    let mut response = Response::new(body);
+    let body = if fin {
+        incoming.finish();
+        Body::empty()
+    } else {
+        Body::new(incoming, idle_timeout, length)
+    };
+    Ok(response.map(|()| body))
+}
+
+/// A response without its body.
+pub(crate) fn response(head: &ResponseHead, receipt: Receipt) -> Result<Response<()>, Error> {
+    let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or_default();
-    *response.headers_mut() = headers;
+    *response.headers_mut() = fields::to_header_map(head.fields())?;
     response.extensions_mut().insert(receipt);
     Ok(response)
+}
+
+pub(crate) fn receipt(session: &Session, open: &StreamOpen, guard: &StreamGuard) -> Receipt {
+    Receipt {
+        enclave: session.trusted.enclave.clone(),
+        suite: session.core.suite(),
+        session_id: open.session_id,
+        stream_id: open.stream_id,
+        sizes: guard.sizes.clone(),
+    }
 }
 
 /// Seals the beginning of the request: all of it, if it is complete and small.
@@ -107,7 +124,9 @@ fn begin(
     guard: &Arc<StreamGuard>,
 ) -> Result<(OuterBody, Option<Link>), Error> {
     let whole = match &body.0 {
-        Kind::Complete(bytes) if bytes.len() <= MAX_CONTENT_LEN => Some(bytes.clone()),
+        Kind::Complete(bytes) if bytes.len() <= MAX_CONTENT_LEN && !prepared.expects_continue() => {
+            Some(bytes.clone())
+        }
         _ => None,
     };
     let Some(bytes) = whole else {

@@ -1,11 +1,14 @@
 use crate::error::InvalidRequest;
+use crate::informational::OnInformational;
 use crate::origin::Origin;
 use crate::request_body::RequestBody;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, UPGRADE};
 use http::{HeaderValue, Method, request};
 use http_body::Body;
-use steve_protocol::head::{BodyLength, HopByHop, RequestHead, ResponseHead, encode_request};
+use steve_protocol::head::{
+    BodyLength, HeadError, HopByHop, RequestHead, ResponseHead, encode_request,
+};
 
 /// A request's head, encoded: what every attempt at it sends.
 pub(crate) struct Prepared {
@@ -14,6 +17,8 @@ pub(crate) struct Prepared {
     body_length: BodyLength,
     /// The values of `connection`, which is not in the head itself.
     connection: Vec<HeaderValue>,
+    expects_continue: bool,
+    on_informational: Option<OnInformational>,
 }
 
 impl Prepared {
@@ -23,8 +28,28 @@ impl Prepared {
     /// gets a `content-length`.
     pub(crate) fn new(
         origin: &Origin,
+        parts: request::Parts,
+        body: &RequestBody,
+    ) -> Result<Self, InvalidRequest> {
+        Self::build(origin, parts, body, false)
+    }
+
+    /// The same for a request that asks for an upgrade: its `upgrade` field stays.
+    pub(crate) fn for_upgrade(
+        origin: &Origin,
+        parts: request::Parts,
+    ) -> Result<Self, InvalidRequest> {
+        if !parts.headers.contains_key(UPGRADE) {
+            return Err(HeadError::Upgrade.into());
+        }
+        Self::build(origin, parts, &RequestBody::empty(), true)
+    }
+
+    fn build(
+        origin: &Origin,
         mut parts: request::Parts,
         body: &RequestBody,
+        upgrades: bool,
     ) -> Result<Self, InvalidRequest> {
         if parts.method == Method::CONNECT {
             return Err(InvalidRequest::Connect);
@@ -47,8 +72,14 @@ impl Prepared {
         let fields = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .filter(|(name, value)| !hop_by_hop.drops(name, value))
+            .filter(|(name, value)| {
+                (upgrades && *name == UPGRADE.as_str()) || !hop_by_hop.drops(name, value)
+            })
             .collect::<Vec<_>>();
+        let expects_continue = !body.is_end_stream()
+            && fields.iter().any(|(name, value)| {
+                *name == EXPECT.as_str() && value.eq_ignore_ascii_case(b"100-continue")
+            });
         let method = parts.method.as_str();
         let head =
             encode_request(method, origin.scheme(), origin.authority(), &path, fields.into_iter())?;
@@ -59,11 +90,18 @@ impl Prepared {
             return Err(InvalidRequest::ContentLength);
         }
         let body_length = BodyLength::of_request(&decoded);
-        Ok(Self { head, method: parts.method, body_length, connection })
+        Ok(Self {
+            head,
+            method: parts.method,
+            body_length,
+            connection,
+            expects_continue,
+            on_informational: parts.extensions.remove(),
+        })
     }
 
     /// The content of the HEAD frame.
-    pub(super) fn head(&self) -> &[u8] {
+    pub(crate) fn head(&self) -> &[u8] {
         &self.head
     }
 
@@ -77,12 +115,21 @@ impl Prepared {
         &self.connection
     }
 
+    /// The body is not to be sent before the app wants it.
+    pub(super) fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    pub(crate) fn on_informational(&self) -> Option<&OnInformational> {
+        self.on_informational.as_ref()
+    }
+
     pub(super) fn is_head_request(&self) -> bool {
         self.method == Method::HEAD
     }
 
     /// The length of the response's body, if its head says that.
-    pub(super) fn response_length(&self, head: &ResponseHead) -> Option<u64> {
+    pub(crate) fn response_length(&self, head: &ResponseHead) -> Option<u64> {
         head.content_length().filter(|_| !self.is_head_request())
     }
 }

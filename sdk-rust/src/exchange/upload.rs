@@ -1,5 +1,6 @@
 use super::Prepared;
 use super::guard::StreamGuard;
+use super::hold::{Farewell, Hold, Verdict};
 use super::outer_body::Aborted;
 use crate::error::{BoxError, Error, InvalidRequest, SharedError};
 use crate::request_body::Kind;
@@ -8,6 +9,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use tokio::sync::oneshot;
 pub(crate) struct Upload {
     sealer: MessageSealer<Request>,
     source: Option<UnsyncBoxBody<Bytes, BoxError>>,
+    /// While the app has not said that it wants the body.
+    hold: Option<Hold>,
     /// Taken from the source, to be sealed.
     pending: Bytes,
     trailers: Option<HeaderMap>,
@@ -30,8 +34,11 @@ pub(crate) struct Upload {
     /// Sealed, to be sent.
     out: BytesMut,
     guard: Arc<StreamGuard>,
-    /// Its other end is dropped when nobody wants a response any more.
-    wanted: oneshot::Receiver<Infallible>,
+    /// Gives the outer answer when the response is complete; its other end is dropped when nobody
+    /// wants a response any more.
+    over: oneshot::Receiver<Incoming>,
+    /// Set when the request was withdrawn.
+    farewell: Option<Farewell>,
     /// Dropped with the upload; then `guard` holds the reason if it failed.
     _alive: oneshot::Sender<Infallible>,
 }
@@ -49,21 +56,24 @@ impl Upload {
             Kind::Complete(bytes) => (bytes, None),
             Kind::Stream(source) => (Bytes::new(), Some(source)),
         };
-        let (keep, wanted) = oneshot::channel();
-        let (alive, over) = oneshot::channel();
+        let (hold, verdict) = prepared.expects_continue().then(Hold::new).unzip();
+        let (finish, over) = oneshot::channel();
+        let (alive, ended) = oneshot::channel();
         let upload = Self {
             sealer,
             source,
+            hold,
             pending,
             trailers: None,
             length: prepared.body_length(),
             connection: prepared.connection().to_vec(),
             out,
             guard,
-            wanted,
+            over,
+            farewell: None,
             _alive: alive,
         };
-        (upload, Link { over, _keep: keep })
+        (upload, Link { ended, verdict, finish })
     }
 
     /// The next bytes for the network.
@@ -71,13 +81,20 @@ impl Upload {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if let Some(farewell) = &mut self.farewell {
+            ready!(farewell.poll_end(cx));
+            self.farewell = None;
+        }
         if self.is_over() {
             return Poll::Ready(None);
         }
-        if self.wanted.poll_unpin(cx).is_ready() {
-            return Poll::Ready(Some(Err(Aborted)));
+        if let Poll::Ready(answer) = self.over.poll_unpin(cx) {
+            return Poll::Ready(Some(self.withdraw(answer.ok())));
         }
-        while !self.sealer.is_over() && self.out.len() < MAX_CONTENT_LEN {
+        while !self.sealer.is_over()
+            && self.out.len() < MAX_CONTENT_LEN
+            && self.poll_hold(cx).is_ready()
+        {
             match self.poll_seal(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
@@ -94,6 +111,25 @@ impl Upload {
             return Poll::Ready(Some(Ok(self.out.split().freeze())));
         }
         if self.sealer.is_over() { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Ready when the body may be sent.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(hold) = &mut self.hold {
+            ready!(hold.poll_release(cx));
+            self.hold = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// The last of a request whose response is complete, or not wanted any more: a body that never
+    /// began can be given up in order.
+    fn withdraw(&mut self, answer: Option<Incoming>) -> Result<Bytes, Aborted> {
+        let (Some(answer), Some(_)) = (answer, &self.hold) else { return Err(Aborted) };
+        self.farewell = Some(Farewell::new(answer));
+        self.source = None;
+        self.sealer.reset(ResetCode::CANCELLED, &mut self.out).map_err(|_| Aborted)?;
+        Ok(self.out.split().freeze())
     }
 
     /// Seals the next piece of the body.
@@ -150,19 +186,34 @@ impl Upload {
 
     /// True when the network has got everything.
     pub(super) fn is_over(&self) -> bool {
-        self.sealer.is_over() && self.out.is_empty()
+        self.sealer.is_over() && self.out.is_empty() && self.farewell.is_none()
     }
 }
 
 /// The response's connection to its request's upload; dropping it aborts what is left of that.
 pub(crate) struct Link {
-    over: oneshot::Receiver<Infallible>,
-    _keep: oneshot::Sender<Infallible>,
+    ended: oneshot::Receiver<Infallible>,
+    verdict: Option<oneshot::Sender<Verdict>>,
+    finish: oneshot::Sender<Incoming>,
 }
 
 impl Link {
+    /// Settles whether a body that is held back will be sent; the first verdict stays.
+    pub(super) fn decide(&mut self, verdict: Verdict) {
+        if let Some(sender) = self.verdict.take() {
+            // The upload may have run out of patience.
+            let _ = sender.send(verdict);
+        }
+    }
+
+    /// The response is complete; `answer` is what it came in.
+    pub(super) fn finish(self, answer: Incoming) {
+        // An upload that is over does not need it.
+        let _ = self.finish.send(answer);
+    }
+
     /// Ready when the upload is over, one way or the other.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.over.poll_unpin(cx).map(|_| ())
+        self.ended.poll_unpin(cx).map(|_| ())
     }
 }

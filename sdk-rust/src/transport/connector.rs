@@ -1,3 +1,4 @@
+use super::read_first::ReadFirst;
 use crate::error::{BoxError, BuildError};
 use futures_util::future::BoxFuture;
 use http::Uri;
@@ -12,6 +13,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+/// A connection, with TLS or without.
+pub(super) type Connected = ReadFirst<MaybeHttpsStream<TokioIo<TcpStream>>>;
+
 /// Connects, with TLS for https; gives up after a time that covers name resolution, TCP and TLS.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -20,10 +24,11 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// `extra_roots` are trusted for TLS besides the roots of the web.
+    /// `extra_roots` are trusted for TLS besides the roots of the web. A tunnel needs HTTP/1.1.
     pub(crate) fn new(
         extra_roots: Vec<CertificateDer<'static>>,
         timeout: Duration,
+        http2: bool,
     ) -> Result<Self, BuildError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for root in extra_roots {
@@ -39,18 +44,18 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(super::KEEP_ALIVE));
-        let inner = HttpsConnectorBuilder::new()
-            .with_tls_config(config)
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(tcp);
+        let inner =
+            HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
+        let inner = match http2 {
+            true => inner.enable_http2().wrap_connector(tcp),
+            false => inner.wrap_connector(tcp),
+        };
         Ok(Self { inner, timeout })
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Connected;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -65,6 +70,7 @@ impl Service<Uri> for Connector {
             tokio::time::timeout(timeout, connecting)
                 .await
                 .unwrap_or_else(|_| Err(format!("no connection within {timeout:?}").into()))
+                .map(ReadFirst::new)
         })
     }
 }

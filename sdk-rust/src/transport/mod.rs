@@ -3,9 +3,12 @@
 mod connector;
 mod limited;
 mod pem;
+mod read_first;
+mod tunnel;
 
 pub(crate) use limited::read_exact;
 pub(crate) use pem::certificates;
+pub(crate) use tunnel::{TunnelReader, TunnelWriter, Tunnels};
 
 use crate::error::{BuildError, Error, Stage};
 use crate::exchange::OuterBody;
@@ -22,12 +25,17 @@ use std::time::Duration;
 
 const EVIDENCE_PATH: &str = "/.well-known/steve/v3/evidence";
 const STREAM_PATH: &str = "/.well-known/steve/v3/stream";
+const TUNNEL_PATH: &str = "/.well-known/steve/v3/tunnel";
 const STREAM_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.steve.stream");
 const CHALLENGE_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 const MAX_ERROR_LEN: usize = 1024;
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const POOL_MAX_IDLE: usize = 64;
+/// HTTP/2 flow control windows in bytes. That of a connection is so large that the streams' own
+/// windows are what counts: responses that nobody reads hold up no others.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// Finds out that the other end is gone, also while nothing is sent.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -36,6 +44,7 @@ pub(crate) struct Transport {
     client: Client<Connector, OuterBody>,
     evidence: Uri,
     stream: Uri,
+    pub(crate) tunnels: Tunnels,
 }
 
 impl Transport {
@@ -44,25 +53,35 @@ impl Transport {
         roots: Vec<CertificateDer<'static>>,
         connect_timeout: Duration,
     ) -> Result<Self, BuildError> {
-        let connector = Connector::new(roots, connect_timeout)?;
+        let connector = Connector::new(roots.clone(), connect_timeout, true)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_MAX_IDLE)
             .pool_timer(TokioTimer::new())
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .timer(TokioTimer::new())
             // A stream id is sent once (SPEC.md, Section 9.1); a new attempt is a new stream.
             .retry_canceled_requests(false)
             .build(connector);
-        let uri = |path| {
+        let uri = |scheme, path| {
             Uri::builder()
-                .scheme(origin.scheme())
+                .scheme(scheme)
                 .authority(origin.authority())
                 .path_and_query(path)
                 .build()
                 .unwrap_or_default()
         };
-        Ok(Self { client, evidence: uri(EVIDENCE_PATH), stream: uri(STREAM_PATH) })
+        let scheme = origin.scheme();
+        let socket_scheme = if scheme == "https" { "wss" } else { "ws" };
+        let tunnels = Tunnels {
+            connector: Connector::new(roots, connect_timeout, false)?,
+            uri: uri(scheme, TUNNEL_PATH),
+            socket: uri(socket_scheme, TUNNEL_PATH),
+        };
+        let (evidence, stream) = (uri(scheme, EVIDENCE_PATH), uri(scheme, STREAM_PATH));
+        Ok(Self { client, evidence, stream, tunnels })
     }
 
     /// Posts a challenge; gives the encoded evidence.
@@ -113,7 +132,10 @@ impl Transport {
 /// The code in `{"error":"<code>"}`, if it is one that can be shown to a person.
 fn error_code(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let code = body.get("error")?.as_str()?;
+    plain_code(body.get("error")?.as_str()?)
+}
+
+fn plain_code(code: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     ((1..=40).contains(&code.len()) && code.bytes().all(plain)).then(|| code.to_owned())
 }

@@ -1,14 +1,15 @@
 //! The app inside the enclave, spoken to in frames.
 
+use crate::tunnel::{Source, websocket_echo};
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use steve_protocol::head::{RequestHead, encode_response, encode_trailers};
 use steve_protocol::session::ServerStream;
 use steve_protocol::stream::{Event, MessageOpener, MessageSealer, Request, ResetCode, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::Sender;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// What the app has seen.
 #[derive(Default)]
@@ -37,7 +38,7 @@ pub(crate) struct Exchange {
     pub(crate) head: RequestHead,
     request: MessageOpener<Request>,
     response: MessageSealer<Response>,
-    incoming: Incoming,
+    incoming: Source,
     out: Sender<Bytes>,
     session: String,
     /// Names of the fields in the request's trailers.
@@ -48,7 +49,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn new(
         stream: ServerStream,
-        incoming: Incoming,
+        incoming: Source,
         out: Sender<Bytes>,
         session: String,
     ) -> Self {
@@ -76,9 +77,9 @@ impl Exchange {
                 }
                 Ok(Some(Event::Reset(code))) => return Err(Ending::Reset(code)),
                 Ok(Some(event)) => panic!("{event:?}"),
-                Ok(None) => match self.incoming.frame().await {
-                    Some(Ok(frame)) => self.request.push(frame.into_data().unwrap_or_default()),
-                    _ => return Err(Ending::Truncated),
+                Ok(None) => match self.incoming.next().await {
+                    Some(chunk) => self.request.push(chunk),
+                    None => return Err(Ending::Truncated),
                 },
                 Err(error) => panic!("{error}"),
             }
@@ -95,6 +96,11 @@ impl Exchange {
     async fn head(&mut self, status: u16, fields: &[(&str, &[u8])], fin: bool) {
         let head = encode_response(status, fields.iter().copied()).unwrap();
         self.send(|sealer, out| sealer.head(&head, fin, out).unwrap()).await;
+    }
+
+    async fn informational(&mut self, status: u16, fields: &[(&str, &[u8])]) {
+        let head = encode_response(status, fields.iter().copied()).unwrap();
+        self.send(|sealer, out| sealer.informational(&head, out).unwrap()).await;
     }
 
     async fn data(&mut self, data: &[u8], fin: bool) {
@@ -130,6 +136,83 @@ impl App {
             "GET /slow" => {
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 exchange.head(204, &[], true).await;
+            }
+            "GET /fields" => {
+                let mut text = String::new();
+                for line in exchange.head.fields().iter() {
+                    text += &format!("{}: {}\n", line.name(), line.value().escape_ascii());
+                }
+                let authority = exchange.head.authority().to_owned();
+                exchange.head(200, &[("x-authority", authority.as_bytes())], false).await;
+                exchange.data(text.as_bytes(), true).await;
+            }
+            "GET /redirect" => exchange.head(302, &[("location", b"/there")], true).await,
+            "GET /unknown-status" => exchange.head(299, &[], true).await,
+            "GET /not-implemented" => {
+                exchange.head(501, &[("steve-error", b"not_implemented")], true).await;
+            }
+            "GET /not-modified" => exchange.head(304, &[("content-length", b"9")], true).await,
+            "GET /hints" => {
+                exchange.informational(103, &[("link", b"</a>"), ("link", b"</b>")]).await;
+                exchange.informational(103, &[("link", b"</c>")]).await;
+                exchange.head(204, &[], true).await;
+            }
+            "POST /continue" => {
+                exchange.informational(100, &[]).await;
+                self.echo(exchange).await?;
+            }
+            "POST /refused" => {
+                exchange.head(417, &[], false).await;
+                exchange.data(b"not that", true).await;
+                while exchange.read().await?.is_some() {
+                    self.received.fetch_add(1, SeqCst);
+                }
+            }
+            "POST /silent" => {
+                while let Some(data) = exchange.read().await? {
+                    self.received.fetch_add(data.len(), SeqCst);
+                }
+                exchange.head(200, &[], true).await;
+            }
+            "GET /until-gone" => {
+                exchange.out.closed().await;
+                return Err(Ending::Truncated);
+            }
+            "GET /raw" | "GET /raw-resets" => {
+                exchange.head(101, &[("x-protocol", b"raw")], false).await;
+                while let Some(data) = exchange.read().await? {
+                    exchange.data(&data, false).await;
+                    if line == "GET /raw-resets" {
+                        exchange.reset(ResetCode::APP_FAILED).await;
+                        return Ok(());
+                    }
+                }
+                // The other direction stays open for a while.
+                exchange.data(b" and over", true).await;
+            }
+            "GET /websocket" => {
+                let key = exchange.head.fields().all("sec-websocket-key").next().unwrap();
+                let accept = derive_accept_key(key);
+                let mut fields = vec![("sec-websocket-accept", accept.as_bytes())];
+                if exchange.head.fields().all("sec-websocket-protocol").next().is_some() {
+                    fields.push(("sec-websocket-protocol", b"two"));
+                }
+                exchange.head(101, &fields, false).await;
+                let mut io = websocket_echo();
+                let mut buffer = vec![0; 10_000];
+                loop {
+                    tokio::select! {
+                        data = exchange.read() => match data? {
+                            Some(data) => io.write_all(&data).await.unwrap(),
+                            None => break,
+                        },
+                        read = io.read(&mut buffer) => match read.unwrap() {
+                            0 => break,
+                            len => exchange.data(&buffer[..len], false).await,
+                        }
+                    }
+                }
+                exchange.data(b"", true).await;
             }
             "GET /never" => std::future::pending().await,
             "GET /stalls" => {

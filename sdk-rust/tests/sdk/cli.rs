@@ -11,19 +11,19 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// A proxy, and files for the command.
-struct Setup {
-    proxy: Arc<Proxy>,
+pub(crate) struct Setup {
+    pub(crate) proxy: Arc<Proxy>,
     files: TempDir,
 }
 
-struct Output {
-    code: i32,
+pub(crate) struct Output {
+    pub(crate) code: i32,
     stdout: String,
-    stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Setup {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let proxy = Proxy::start(None).await;
         let files = tempfile::tempdir().unwrap();
         let mut lines = String::new();
@@ -37,15 +37,15 @@ impl Setup {
         Self { proxy, files }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.proxy.address)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.files.path()
     }
 
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         self.run_with(arguments, "").await
     }
 
@@ -78,7 +78,7 @@ impl Setup {
     }
 }
 
-const TRUSTING: [&str; 4] = ["--dangerous-dev-root", "root.der", "--pcrs", "pcrs"];
+pub(crate) const TRUSTING: [&str; 4] = ["--dangerous-dev-root", "root.der", "--pcrs", "pcrs"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn code_0_verify_reports_every_check() {

@@ -2,6 +2,7 @@
 
 use crate::app::{App, Exchange};
 use crate::enclave::Enclave;
+use crate::tunnel::Source;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::{Bytes, BytesMut};
@@ -24,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
+pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, std::io::Error>>;
 
 /// What happens to one outer request for a stream.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +63,7 @@ pub(crate) struct Proxy {
     /// Everything the host sees: heads and bodies of outer requests and responses.
     pub(crate) seen: Mutex<Vec<u8>>,
     pub(crate) connections: AtomicUsize,
-    running: Mutex<Vec<AbortHandle>>,
+    pub(crate) running: Mutex<Vec<AbortHandle>>,
     recorded: Mutex<Option<Vec<Bytes>>>,
 }
 
@@ -123,7 +124,7 @@ impl Proxy {
             async move { Ok::<_, Infallible>(proxy.answer(request).await) }
         });
         let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-        let _ = builder.serve_connection(TokioIo::new(io), service).await;
+        let _ = builder.serve_connection_with_upgrades(TokioIo::new(io), service).await;
     }
 
     pub(crate) fn see(&self, bytes: &[u8]) {
@@ -140,6 +141,7 @@ impl Proxy {
                 let challenge = request.into_body().collect().await.unwrap().to_bytes();
                 Ok(whole(200, self.enclave.evidence(&challenge)))
             }
+            "/.well-known/steve/v3/tunnel" => Ok(self.clone().tunnel(request)),
             "/.well-known/steve/v3/stream" => self.clone().stream(request.into_body()).await,
             _ => Err(StatusCode::NOT_FOUND),
         };
@@ -203,7 +205,7 @@ impl Proxy {
         fate: Option<Fate>,
     ) -> Answer {
         let (out, sealed) = mpsc::channel(1);
-        let mut exchange = Exchange::new(stream, incoming, out, binding);
+        let mut exchange = Exchange::new(stream, Source::Body(incoming), out, binding);
         if let Some(Fate::Reset(code)) = fate {
             tokio::spawn(async move { exchange.reset(code).await });
             return self.forward(sealed, None).await;
@@ -255,7 +257,7 @@ impl Proxy {
     }
 }
 
-fn whole(status: u16, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn whole(status: u16, body: impl Into<Bytes>) -> Answer {
     let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
     Response::builder().status(status).body(body).unwrap()
 }

@@ -192,3 +192,11 @@ async fn hints_before_anything_is_sent_repeat_the_setup_even_for_a_post() {
     assert_eq!(proxy.enclave.evidence_requests.load(SeqCst), 2);
     assert_eq!(proxy.app.requests.lock().unwrap().len(), 1);
 }
+
+/// The answer would be the same.
+#[tokio::test]
+async fn an_answer_of_the_proxy_is_a_response() {
+    let (proxy, client) = pair().await;
+    assert_eq!(exchange(&client, "GET", "/not-implemented", "").await.unwrap().0, 501);
+    assert_eq!(proxy.app.requests.lock().unwrap().len(), 1);
+}

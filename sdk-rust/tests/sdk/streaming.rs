@@ -142,6 +142,19 @@ async fn an_early_response_ends_the_upload() {
     }
 }
 
+/// The proxy stops reading and closes its connection after the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_early_response_comes_before_what_breaks_the_upload() {
+    for proxy in both().await {
+        for _ in 0..50 {
+            let client = client_of(&proxy);
+            let (body, _) = counted(10_000);
+            let response = client.post("/ignored").body(body).send().await.unwrap();
+            assert_eq!(response.into_body().text().await.unwrap(), "too much");
+        }
+    }
+}
+
 /// A body that never ends, and counts its chunks.
 fn endless() -> (RequestBody, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));

@@ -1,8 +1,12 @@
 use clap::{Args, Parser, Subcommand};
 use http::{HeaderName, HeaderValue, Method};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use steve_sdk::Suite;
+
+/// More connections or requests at once than a computer has ports for.
+const MAX_COUNT: usize = 65_536;
 
 /// Talk to an app in an AWS Nitro Enclave: verify the enclave first, then encrypt everything to it.
 #[derive(Parser)]
@@ -20,6 +24,10 @@ pub(crate) enum Command {
     /// Verify the enclave, report as `verify` does, send one request and print the response body.
     #[command(after_help = crate::exit::HELP)]
     Request(Box<RequestArgs>),
+    /// Verify the enclave, report as `verify` does, then carry what any HTTP client sends to a local
+    /// port to the app, encrypted, until interrupted.
+    #[command(after_help = crate::gateway::HELP)]
+    Connect(Box<ConnectArgs>),
 }
 
 #[derive(Args)]
@@ -54,6 +62,40 @@ pub(crate) struct RequestArgs {
     pub(crate) url: String,
 }
 
+#[derive(Args)]
+pub(crate) struct ConnectArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where to listen. Port 0 takes any free one; standard error says which
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Allow --listen with an address that other computers reach. What they send here crosses the
+    /// network unencrypted, and everybody who reaches the port can use it
+    #[arg(long)]
+    pub(crate) allow_non_loopback: bool,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[arg(help = "The service, for example https://app.example.com")]
+    pub(crate) url: String,
+}
+
+/// What local clients may use of the gateway.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Local connections at once; further ones are answered 503
+    #[arg(long, value_name = "COUNT", default_value = "256", value_parser = parse_count)]
+    pub(crate) max_connections: usize,
+    /// Requests at once on all connections; further ones are answered 503
+    #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = parse_count)]
+    pub(crate) max_requests: usize,
+    /// Bytes of a request's method, target and fields; larger heads are answered 431
+    #[arg(long, value_name = "BYTES", default_value = "65536", value_parser = parse_head_size)]
+    pub(crate) max_head_size: u32,
+    /// Close a local connection after this many seconds without a request, or within a request's head
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    pub(crate) idle_timeout: Duration,
+}
+
 /// Whom to trust, and how to connect.
 #[derive(Args)]
 #[group(skip)]
@@ -67,12 +109,14 @@ pub(crate) struct Common {
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Vec<PathBuf>,
     /// Give up after this many seconds without a connection, a response head, or more of the body
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
-    pub(crate) timeout: Duration,
-    /// Report as JSON: on standard output for verify, on standard error for request
+    /// [default: 60; for connect 10, 300 and no limit]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// Report as JSON: on standard output for verify, on standard error for request and connect
     #[arg(long)]
     pub(crate) json: bool,
-    /// Say more on standard error: status and fields of the response, session and suite
+    /// Say more on standard error: status and fields of the response, session and suite; for connect
+    /// a line for each request, with its path
     #[arg(short, long)]
     pub(crate) verbose: bool,
     /// Trust this attestation root (PEM or DER) instead of AWS's: for development, proves nothing
@@ -104,6 +148,20 @@ fn parse_suite(name: &str) -> Result<Suite, String> {
     Suite::from_name(name).ok_or_else(|| {
         format!("unknown; the suites are {}", Suite::ALL.map(Suite::name).join(", "))
     })
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=MAX_COUNT) => Ok(count),
+        _ => Err(format!("not a number from 1 to {MAX_COUNT}")),
+    }
+}
+
+fn parse_head_size(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(size @ 1024..=65_536) => Ok(size),
+        _ => Err("not a number from 1024 to 65536".to_owned()),
+    }
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

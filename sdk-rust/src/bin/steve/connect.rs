@@ -1,14 +1,31 @@
 use crate::args::Common;
 use crate::exit::Failure;
 use std::path::Path;
-use steve_sdk::{Client, FilePinStore, Policy, read_profiles};
+use std::time::Duration;
+use steve_sdk::{Client, ClientBuilder, FilePinStore, Policy, read_profiles};
 
-/// The client that the arguments describe, for the service at `origin`.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The client that the arguments describe, for one exchange with the service at `origin`.
 pub(crate) fn client(common: &Common, origin: &str) -> Result<Client, Failure> {
-    let mut builder = Client::builder(origin)
-        .connect_timeout(common.timeout)
-        .request_timeout(common.timeout)
-        .idle_timeout(common.timeout);
+    let timeout = common.timeout.unwrap_or(TIMEOUT);
+    let builder = Client::builder(origin)
+        .connect_timeout(timeout)
+        .request_timeout(timeout)
+        .idle_timeout(timeout);
+    build(builder, common)
+}
+
+/// The client of a gateway: it waits for response heads by itself.
+pub(crate) fn gateway_client(common: &Common, origin: &str) -> Result<Client, Failure> {
+    let mut builder = Client::builder(origin);
+    if let Some(timeout) = common.timeout {
+        builder = builder.connect_timeout(timeout).idle_timeout(timeout);
+    }
+    build(builder, common)
+}
+
+fn build(mut builder: ClientBuilder, common: &Common) -> Result<Client, Failure> {
     if let Some(store) = &common.policy.tofu_store {
         builder = builder.pin_store(FilePinStore::new(store));
     } else {

@@ -4,6 +4,7 @@ mod args;
 mod connect;
 mod data;
 mod exit;
+mod gateway;
 mod output;
 mod report;
 mod request;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Verify(args) => verify::run(args).await,
             Command::Request(args) => request::run(*args).await,
+            Command::Connect(args) => gateway::run(*args).await,
         }
     });
     // A read of standard input may still be waiting; it must not keep the process.

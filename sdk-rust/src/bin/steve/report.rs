@@ -3,10 +3,24 @@
 use crate::output::printable;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use std::io::Write as _;
 use steve_sdk::{Error, Report, VerifiedEnclave};
 
 /// What a verification gave.
 pub(crate) type Verified<'a> = Result<&'a VerifiedEnclave, &'a Error>;
+
+/// Prints the report to standard error.
+pub(crate) fn print(as_json: bool, origin: &str, verified: Verified<'_>) {
+    let report = if as_json {
+        json(origin, verified).map(|value| format!("{value}\n"))
+    } else {
+        text(origin, verified).map(|text| format!("{text}\n"))
+    };
+    if let Some(report) = report {
+        // What follows does not depend on anybody reading this.
+        let _ = std::io::stderr().write_all(report.as_bytes());
+    }
+}
 
 /// For people: every check with its outcome, what is not proven, and the enclave.
 pub(crate) fn text(origin: &str, verified: Verified<'_>) -> Option<String> {

@@ -2,7 +2,6 @@ use crate::args::RequestArgs;
 use crate::data::Data;
 use crate::exit::Failure;
 use crate::output::{Output, printable};
-use crate::report::Verified;
 use crate::{connect, report};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response};
@@ -17,7 +16,7 @@ pub(crate) async fn run(args: RequestArgs) -> Result<(), Failure> {
     let request = request(&args, rest).await?;
 
     let verified = client.verify().await;
-    print_report(&args, &origin, verified.as_ref());
+    report::print(args.common.json, &origin, verified.as_ref());
     verified?;
     let response = client.request(request).await?;
     if args.common.verbose {
@@ -65,18 +64,6 @@ async fn request(args: &RequestArgs, rest: &str) -> Result<Request<RequestBody>,
         }
     }
     Ok(request)
-}
-
-fn print_report(args: &RequestArgs, origin: &str, verified: Verified<'_>) {
-    let report = if args.common.json {
-        report::json(origin, verified).map(|value| format!("{value}\n"))
-    } else {
-        report::text(origin, verified).map(|text| format!("{text}\n"))
-    };
-    if let Some(report) = report {
-        // The request does not depend on anybody reading this.
-        let _ = std::io::stderr().write_all(report.as_bytes());
-    }
 }
 
 fn print_head(response: &Response<Body>) {

@@ -1,7 +1,10 @@
 //! The command line and its environment variables.
 
+mod limits;
+
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use limits::LimitArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,6 +82,16 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATHS", env = "STEVE_PUBLIC_PATHS", value_delimiter = ',')]
     public_paths: Vec<String>,
 
+    /// Protocols that a connection to the app may change to. Clients see this attested.
+    #[arg(
+        long,
+        value_name = "PROTOCOLS",
+        env = "STEVE_UPGRADES",
+        value_delimiter = ',',
+        default_value = "websocket"
+    )]
+    upgrades: Vec<String>,
+
     /// File to send along with evidence, attested: up to 65535 bytes of any form.
     #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
     manifest: Option<PathBuf>,
@@ -86,6 +99,18 @@ pub(crate) struct Serve {
     /// Seconds until the enclave's keys are replaced: 601 to 85800.
     #[arg(long, value_name = "SECONDS", env = "STEVE_KEY_ROTATION", default_value_t = 3600)]
     key_rotation: u32,
+
+    /// TCP address to serve metrics on, for Prometheus. Clients see attested that there are any.
+    #[arg(long, value_name = "ADDRESS", env = "STEVE_METRICS_ADDR")]
+    metrics_listen: Option<SocketAddr>,
+
+    /// Vsock port to serve metrics on.
+    #[arg(long, value_name = "PORT", env = "STEVE_METRICS_VSOCK_PORT")]
+    metrics_vsock_port: Option<u32>,
+
+    /// Least important events to log.
+    #[arg(long, value_name = "LEVEL", env = "STEVE_LOG_LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
 
     /// Format of the log on stderr.
     #[arg(long, value_name = "FORMAT", env = "STEVE_LOG_FORMAT", default_value = "text")]
@@ -100,6 +125,16 @@ pub(crate) struct Serve {
     #[cfg(feature = "dangerous-dev-attester")]
     #[arg(long, value_name = "FILE", requires = "dangerous_dev_attester")]
     pub(crate) dangerous_dev_root_out: Option<PathBuf>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Info,
+    /// Also every connection and stream when it ends.
+    Debug,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -118,7 +153,10 @@ impl Serve {
             cors_origins: items(&self.cors_origins),
             allow_plaintext_fallback: self.allow_plaintext_fallback,
             public_paths: items(&self.public_paths),
-            limits: Limits { key_rotation, ..Limits::default() },
+            upgrades: items(&self.upgrades),
+            metrics_listen: self.metrics_listen,
+            metrics_vsock_port: self.metrics_vsock_port,
+            limits: Limits { key_rotation, ..self.limits.limits() },
             ..Config::default()
         };
         let suites = items(&self.suites);

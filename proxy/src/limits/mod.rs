@@ -1,10 +1,17 @@
 //! Every limit of the proxy, with its default and unit.
 
+mod budget;
+mod reached;
+mod settings;
+
+pub(crate) use budget::{Budget, StreamBudget};
+pub(crate) use reached::Limit;
+
 use std::time::Duration;
 
 /// Limits on what one peer, or all of them, may take. The defaults are what `serve` uses; tests
 /// lower them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a key generation is announced before the next replaces it.
     pub key_rotation: Duration,
@@ -26,8 +33,7 @@ pub struct Limits {
     pub unconfirmed_lifetime: Duration,
     /// Outer connections at once; further ones wait in the kernel's accept queue.
     pub max_connections: usize,
-    /// Streams at once whose first frame has authenticated, over all sessions and connections. Each
-    /// may hold a few frames (65 KiB) in memory. With the next two, this is the proxy's memory budget.
+    /// Streams at once whose first frame has authenticated, over all sessions and connections.
     pub max_open_streams: usize,
     /// Stream requests at once that have not yet named a session in use. Each may hold one frame; the
     /// oldest makes room.
@@ -35,6 +41,9 @@ pub struct Limits {
     /// Stream requests at once that have named a session in use and whose first frame has not yet
     /// authenticated. Each may hold one frame; the oldest makes room.
     pub max_opening: usize,
+    /// Bytes of memory that connections and streams may take, over all: each is counted with the most
+    /// that it can hold, so real use stays well below. Sessions come on top, at about 1 KiB each.
+    pub memory_budget: u64,
     /// HTTP/2 streams at once on one outer connection.
     pub max_http2_streams: u32,
     /// Evidence requests waiting for the attester, and the largest batch it answers at once.
@@ -55,8 +64,20 @@ pub struct Limits {
     pub header_read_timeout: Duration,
     /// A new outer connection must have sent a whole request head by then.
     pub first_request_timeout: Duration,
-    /// An outer connection is closed when its peer takes nothing of an answer for so long.
+    /// An outer connection is closed when its peer takes nothing of an answer for so long. An HTTP/2
+    /// one is first told, and closed after the same time again.
     pub write_timeout: Duration,
+    /// Time between two pings of a tunnel.
+    pub tunnel_ping: Duration,
+    /// A tunnel is closed when nothing, not even the answer to a ping, came for so long although the
+    /// proxy was waiting for it. Pings queue behind what a slow client has yet to take.
+    pub tunnel_silence: Duration,
+    /// An open stream in which no byte moved in either direction for so long is ended.
+    pub stream_idle_timeout: Duration,
+    /// Longest life of an open stream.
+    pub stream_timeout: Duration,
+    /// Pause between probes whether the app can be connected to.
+    pub app_probe_interval: Duration,
     /// Longest time to connect to the app.
     pub app_connect_timeout: Duration,
     /// Longest wait for the app's response head after the last progress of the request, and longest
@@ -74,7 +95,7 @@ pub struct Limits {
     pub linger_bytes: usize,
     /// and for so long. A client that is still sending would otherwise lose the answer.
     pub linger_time: Duration,
-    /// Longest wait for open streams at shutdown.
+    /// Longest wait for open streams at shutdown. Tunnels have `linger_time` more to say that they end.
     pub drain_timeout: Duration,
 }
 
@@ -94,6 +115,7 @@ impl Default for Limits {
             max_open_streams: 4096,
             max_anonymous: 1024,
             max_opening: 2048,
+            memory_budget: 1 << 30,
             max_http2_streams: 256,
             max_challenges: 1024,
             max_unread_evidence: 32,
@@ -104,13 +126,18 @@ impl Default for Limits {
             header_read_timeout: Duration::from_secs(150),
             first_request_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(300),
+            tunnel_ping: Duration::from_secs(30),
+            tunnel_silence: Duration::from_secs(120),
+            stream_idle_timeout: Duration::from_secs(3600),
+            stream_timeout: Duration::from_secs(86_400),
+            app_probe_interval: Duration::from_secs(2),
             app_connect_timeout: Duration::from_secs(5),
             app_response_timeout: Duration::from_secs(300),
             app_idle_timeout: Duration::from_millis(1500),
             app_max_idle: 256,
             answer_delay: Duration::from_millis(50),
-            linger_bytes: 256 * 1024,
-            linger_time: Duration::from_secs(1),
+            linger_bytes: 64 * 1024 * 1024,
+            linger_time: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -122,10 +149,17 @@ pub const MAX_MANIFEST_LEN: usize = 65_535;
 pub(crate) const CONNECTION_BUFFER: usize = 128 * 1024;
 /// Field lines of an outer or app head.
 pub(crate) const MAX_FIELDS: usize = 256;
-/// HTTP/2 flow control windows in bytes. That of a connection is so large that the streams' own
-/// windows are what counts: one that is not read holds up no other.
-pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
-pub(crate) const HTTP2_CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// HTTP/2 flow control window of a stream in bytes. Outer peers and the app are near, so that little
+/// is under way.
+pub(crate) const HTTP2_STREAM_WINDOW: u32 = 128 * 1024;
+/// That of a connection to the app: so large that the streams' own windows are what counts, and one
+/// that is not read holds up no other (row 23).
+pub(crate) const HTTP2_APP_WINDOW: u32 = (1 << 31) - 1;
+/// HTTP/2 connections to the app, and streams on each.
+pub(crate) const APP_CONNECTIONS: usize = 64;
+pub(crate) const APP_CONNECTION_STREAMS: usize = 100;
+/// Bytes of an outer HTTP/2 stream that wait for the peer's window before hyper asks for more.
+pub(crate) const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 /// Longest HTTP/2 field section in bytes.
 pub(crate) const HTTP2_HEADER_LIST: u32 = 32 * 1024;
 /// Liveness probes of an outer HTTP/2 connection.
@@ -135,8 +169,6 @@ pub(crate) const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const COALESCE: usize = 64 * 1024;
 /// Read buffer of a tunnel, in bytes.
 pub(crate) const TUNNEL_BUFFER: usize = 16 * 1024;
-/// Time without a message of the proxy's after which it sends a ping.
-pub(crate) const TUNNEL_PING: Duration = Duration::from_secs(30);
 /// Read buffer of an upgraded connection to the app, in bytes.
 pub(crate) const UPGRADED_BUFFER: usize = 16 * 1024;
 /// Informational responses of the app that wait to be passed on; more are dropped.
