@@ -75,6 +75,16 @@ fn poly1305_reduces_as_rfc_8439_says() {
     }
 }
 
+/// Three blocks whose sum, with the bit above each, is 2^130 - 5, and one less.
+#[test]
+fn poly1305_reduces_exactly_from_the_modulus_on() {
+    let mut data = [0; 48];
+    data[..16].copy_from_slice(&(u128::MAX - 4).to_le_bytes());
+    assert_eq!(mac([1, 0, 0, 0], [0; 4], &data), [0; TAG_LEN]);
+    data[0] -= 1;
+    assert_eq!(mac([1, 0, 0, 0], [0; 4], &data), (u128::MAX - 5).to_le_bytes());
+}
+
 /// With the largest words a sum can have, arithmetic that overflowed would panic.
 #[test]
 fn the_largest_words_do_not_overflow() {
