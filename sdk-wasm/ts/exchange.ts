@@ -56,8 +56,8 @@ export class Exchange {
     }
 
     /** Seals the head of a request. */
-    head(request: Prepared, upgrade: string | undefined, fin: boolean): void {
-        const { url, method } = request;
+    head(request: Prepared, fin: boolean): void {
+        const { url, method, upgrade } = request;
         const scheme = url.protocol.slice(0, -1);
         const lines = fieldLines(request);
         this.#seal((stream) =>

@@ -28,6 +28,8 @@ export interface Prepared {
     readonly idempotent: boolean;
     readonly onInformational: SteveRequestInit["onInformational"];
     readonly trailers: SteveRequestInit["trailers"];
+    /** The protocol that it asks the app to change to. */
+    readonly upgrade: string | undefined;
 }
 
 /** Set by the client, whatever the caller says. */
@@ -64,6 +66,7 @@ export async function prepare(
         idempotent: init.idempotent ?? false,
         onInformational: init.onInformational,
         trailers: init.trailers,
+        upgrade: undefined,
     };
 }
 

@@ -56,7 +56,7 @@ async function handshake(
     const tunnel = await transport.tunnel(exchange.scope.signal);
     exchange.receive(tunnel.readable, tunnel);
     await tunnel.send(exchange.take());
-    exchange.head(request, "websocket", false);
+    exchange.head(request, false);
     await tunnel.send(exchange.take());
     const protocol = await checkAnswer(await exchange.nextHead(undefined), key, protocols);
     const send = (data: Uint8Array, fin: boolean) => {
@@ -98,3 +98,4 @@ function upgradeRequest(url: URL, key: string, protocols: readonly string[]): Pr
         trailers: undefined,
     };
 }
+        upgrade: "websocket",
