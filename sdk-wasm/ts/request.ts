@@ -75,8 +75,8 @@ export function sameOrigin(url: string, base: string, origin: string): URL {
     let resolved: URL;
     try {
         resolved = new URL(url, base);
-    } catch (cause) {
-        throw invalidRequest("its URL cannot be read", cause);
+    } catch {
+        throw invalidRequest("its URL cannot be read");
     }
     if (resolved.origin !== origin) {
         throw invalidRequest(
@@ -107,8 +107,8 @@ export function fieldLines({ headers, body, method }: Prepared): string[] {
 export function readHeaders(init: HeadersInit | undefined): Headers {
     try {
         return new Headers(init);
-    } catch (cause) {
-        throw invalidRequest("its headers cannot be read", cause);
+    } catch {
+        throw invalidRequest("its headers cannot be read");
     }
 }
 
