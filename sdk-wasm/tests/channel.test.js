@@ -52,6 +52,7 @@ test("nothing of a request shows outside", async () => {
             requests.push({
                 url,
                 headers: init.headers,
+                credentials: init.credentials,
                 body: Buffer.from(init.body).toString("latin1"),
             });
             return fetch(url, init);
@@ -65,6 +66,7 @@ test("nothing of a request shows outside", async () => {
     const text = JSON.stringify(requests);
     assert.equal(/secret|echo/.test(text), false);
     assert.ok(requests.every(({ url }) => /\/v3\/(evidence|stream)$/.test(url)));
+    assert.ok(requests.every(({ credentials }) => credentials === "omit"));
 });
 
 test("every bit of an answer counts", async () => {
