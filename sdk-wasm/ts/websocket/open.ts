@@ -63,12 +63,15 @@ async function handshake(
         exchange.data(data, fin);
         return tunnel.send(exchange.take());
     };
+    let ended = false;
     const duplex: ByteDuplex = {
         async read() {
+            if (ended) return undefined;
             const { data, fin } = await exchange.nextPiece().catch((error: unknown) => {
                 throw exchange.cause(error);
             });
-            return fin && data.length === 0 ? undefined : data;
+            ended = fin;
+            return data;
         },
         async write(bytes) {
             for (let at = 0; at < bytes.length; at += MAX_CONTENT) {
@@ -96,6 +99,6 @@ function upgradeRequest(url: URL, key: string, protocols: readonly string[]): Pr
         idempotent: false,
         onInformational: undefined,
         trailers: undefined,
+        upgrade: "websocket",
     };
 }
-        upgrade: "websocket",
