@@ -86,9 +86,13 @@ test("a scope ends with the whole, the signal or a timeout", async () => {
     assert.equal(other.signal.reason, "whole");
     assert.equal(new Scope(whole).signal.reason, "whole");
     assert.equal(ended.signal.aborted, false);
+    const endless = new Scope();
+    const clear = endless.timeout(Infinity, () => "late");
     const timed = new Scope();
     timed.timeout(5, () => "late");
     await assert.rejects(timed.race(new Promise(() => undefined)), (reason) => reason === "late");
+    assert.equal(endless.signal.aborted, false);
+    clear();
 });
 
 test("a client's frames are masked, and say their length in the shortest form", () => {
