@@ -128,6 +128,18 @@ test("an app that breaks the rules loses the connection", async () => {
     }
 });
 
+test("a message that cannot be read ends the connection", async () => {
+    const socket = await open();
+    const error = once(socket, "error");
+    const closed = closing(socket);
+    const unreadable = new Blob(["gone"]);
+    unreadable.arrayBuffer = () => Promise.reject(new DOMException("gone", "NotReadableError"));
+    socket.send(unreadable);
+    socket.send("behind it");
+    assert.equal((await closed).code, 1006);
+    assert.equal((await error)[0].error.name, "NotReadableError");
+});
+
 test("subprotocols", async () => {
     const socket = await open(["first", "second"]);
     assert.equal(socket.protocol, "second");
