@@ -50,6 +50,7 @@ core core
 core dangerous steve-wasm/dangerous-trust-anchor
 [[ ${1:-} != --tests ]] || core vectors steve-wasm/test-vectors
 
+cp LICENSE-* "$npm/"
 rm -rf "$npm/dist"
 (cd "$npm" && node_modules/.bin/prettier --check --log-level warn ts worker demo tests && node_modules/.bin/tsc)
 for name in core dangerous; do

@@ -1,7 +1,7 @@
 export { Steve } from "./client.js";
 export type { ConnectOptions, Suite, Timeouts } from "./connect.js";
 export type { Trust, VerifiedEnclave } from "./enclave.js";
-export { type ErrorCode, type Stage, SteveError } from "./errors.js";
+export { type ErrorCode, type ErrorDetails, type Stage, SteveError } from "./errors.js";
 export type { EventMap, Listeners, SessionInfo } from "./events.js";
 export { IndexedDbPinStore } from "./indexeddb-pin-store.js";
 export type { Pin, PinStore } from "./pin-store.js";
@@ -11,4 +11,4 @@ export { type Receipt, receiptOf } from "./receipt.js";
 export type { Check, Outcome, Report } from "./report.js";
 export type { SteveRequestInit } from "./request.js";
 export type { SteveWebSocketConstructor } from "./websocket/bound.js";
-export type { SteveWebSocket } from "./websocket/socket.js";
+export type { SteveCloseEvent, SteveErrorEvent, SteveWebSocket } from "./websocket/socket.js";

@@ -137,6 +137,7 @@ export class Steve {
         free();
     }
 
+    /** `close`, for `using`. */
     [Symbol.dispose](): void {
         this.close();
     }

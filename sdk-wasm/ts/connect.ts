@@ -37,6 +37,7 @@ export interface ConnectOptions {
     readonly policy: Policy;
     /** The suites allowed, in order of preference. Without this: the post-quantum ones. */
     readonly suites?: readonly Suite[];
+    /** How long to wait for what. */
     readonly timeouts?: Timeouts;
     /**
      * How old evidence may be, and for how long a verified enclave is used before it is asked for

@@ -3,14 +3,24 @@ import { makeReport, type Report } from "./report.js";
 
 /** Why the enclave's measurements were accepted. */
 export type Trust =
-    /** They satisfy this pinned profile, counted from 0, in these registers. */
-    | { readonly kind: "pinned"; readonly profile: number; readonly registers: readonly number[] }
-    /** Nothing vouches for them: they were recorded just now. */
-    | { readonly kind: "first-use" }
-    /** They are those recorded at `since`, milliseconds since 1970. */
     | {
+          /** They satisfy a pinned profile. */
+          readonly kind: "pinned";
+          /** Which one, counted from 0. */
+          readonly profile: number;
+          /** The registers that were compared. */
+          readonly registers: readonly number[];
+      }
+    | {
+          /** Nothing vouches for them: they were recorded just now. */
+          readonly kind: "first-use";
+      }
+    | {
+          /** They are those on record. */
           readonly kind: "known-since";
+          /** When they were recorded: milliseconds since 1970. */
           readonly since: number;
+          /** The registers that were compared. */
           readonly registers: readonly number[];
       };
 

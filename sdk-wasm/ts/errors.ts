@@ -71,6 +71,7 @@ export class SteveError extends Error {
     /** Refused evidence: every check, and what is not proven. */
     readonly report: Report | undefined;
 
+    /** An error with this code, of this stage. */
     constructor(code: ErrorCode, stage: Stage, message: string, details: ErrorDetails = {}) {
         super(message, "cause" in details ? { cause: details.cause } : undefined);
         this.name = "SteveError";

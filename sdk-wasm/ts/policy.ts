@@ -12,8 +12,18 @@ import { type Profile, parseProfiles } from "./profiles.js";
  *   Nothing vouches for the first one; prefer pinned profiles.
  */
 export type Policy =
-    | { readonly profiles: Profile | readonly Profile[]; readonly trustOnFirstUse?: never }
-    | { readonly trustOnFirstUse: PinStore; readonly profiles?: never };
+    | {
+          /** The profiles: the enclave must satisfy one of them. */
+          readonly profiles: Profile | readonly Profile[];
+          /** Not together with `profiles`. */
+          readonly trustOnFirstUse?: never;
+      }
+    | {
+          /** Where the first enclave is recorded. */
+          readonly trustOnFirstUse: PinStore;
+          /** Not together with `trustOnFirstUse`. */
+          readonly profiles?: never;
+      };
 
 /** A policy that has been checked. */
 export type CheckedPolicy = { readonly pinned: CorePolicy } | { readonly store: PinStore };

@@ -7,6 +7,7 @@ export interface Check {
     readonly name: string;
     /** What must hold. */
     readonly requirement: string;
+    /** How it ended. */
     readonly outcome: Outcome;
     /** What was found, for a person: one line. */
     readonly detail: string;
@@ -14,6 +15,7 @@ export interface Check {
 
 /** Every check of one appraisal, in order, and what it does not prove. */
 export interface Report {
+    /** The checks, in the order of Section 7. */
     readonly checks: readonly Check[];
     /** The most important first. */
     readonly notProven: readonly string[];

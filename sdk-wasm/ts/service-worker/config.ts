@@ -8,6 +8,7 @@ import type { Profile } from "../profiles.js";
 export interface WorkerConfig {
     /** The service. */
     readonly origin: string;
+    /** The pinned profiles: the enclave must satisfy one of them. */
     readonly profiles: Profile | readonly Profile[];
     /** Paths, with their queries, that are fetched past the channel: of the page's own origin. */
     readonly bootstrap: readonly string[];

@@ -7,7 +7,10 @@ import { trustedScriptUrl } from "./trusted-types.js";
 /** How to register the worker. */
 export interface RegisterOptions {
     /** Which enclaves to accept: pinned profiles. */
-    readonly policy: { readonly profiles: Profile | readonly Profile[] };
+    readonly policy: {
+        /** The profiles: the enclave must satisfy one of them. */
+        readonly profiles: Profile | readonly Profile[];
+    };
     /** The service: scheme, host and port. Without this: the page's own origin. */
     readonly origin?: string | URL;
     /** The pages whose requests the worker answers: those below this path. Without this: `/`. */

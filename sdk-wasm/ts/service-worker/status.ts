@@ -21,7 +21,12 @@ export interface WorkerEventMap {
     /** Evidence was fetched, and every check passed. */
     verified: VerifiedEnclave;
     /** A session was established. */
-    session: { readonly id: string; readonly suite: string };
+    session: {
+        /** Its public name, in hexadecimal. */
+        readonly id: string;
+        /** Its cipher suite. */
+        readonly suite: string;
+    };
     /** A request or a verification failed. */
     error: SteveError;
 }

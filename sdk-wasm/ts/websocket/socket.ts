@@ -13,10 +13,14 @@ const CLOSE_TIMEOUT_MS = 10_000;
 
 /** The event `close`, with what `CloseEvent` has. */
 export class SteveCloseEvent extends Event {
+    /** The code that the app closed with; 1005 without one, 1006 when the connection was lost. */
     readonly code: number;
+    /** The reason that the app gave. */
     readonly reason: string;
+    /** True after a closing handshake. */
     readonly wasClean: boolean;
 
+    /** @internal */
     constructor({ code, reason, wasClean }: Closed) {
         super("close");
         this.code = code;
@@ -27,8 +31,10 @@ export class SteveCloseEvent extends Event {
 
 /** The event `error`, which says why, as a browser's does not. */
 export class SteveErrorEvent extends Event {
+    /** Why the connection failed: a `SteveError`, if the channel says so. */
     readonly error: unknown;
 
+    /** @internal */
     constructor(error: unknown) {
         super("error");
         this.error = error;
@@ -46,16 +52,26 @@ export class SteveWebSocket extends EventTarget {
     static readonly OPEN = 1;
     static readonly CLOSING = 2;
     static readonly CLOSED = 3;
+    /** A `readyState`: not open yet. */
     readonly CONNECTING = 0;
+    /** A `readyState`: messages can be sent. */
     readonly OPEN = 1;
+    /** A `readyState`: the closing handshake has begun. */
     readonly CLOSING = 2;
+    /** A `readyState`: closed, or never opened. */
     readonly CLOSED = 3;
 
+    /** What it is connected to. */
     readonly url: string;
+    /** Always empty. */
     readonly extensions = "";
+    /** Called when the app accepted the connection. */
     onopen: Handler<Event> = null;
+    /** Called for every message. */
     onmessage: Handler<MessageEvent> = null;
+    /** Called when the connection failed, before `onclose`. */
     onerror: Handler<SteveErrorEvent> = null;
+    /** Called once, at the end. */
     onclose: Handler<SteveCloseEvent> = null;
     #binaryType: BinaryType = "blob";
     #readyState = 0;
@@ -79,6 +95,7 @@ export class SteveWebSocket extends EventTarget {
         this.#run(channel, inner, offered);
     }
 
+    /** How it is: `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
     get readyState(): number {
         return this.#readyState;
     }
@@ -93,10 +110,12 @@ export class SteveWebSocket extends EventTarget {
         return this.#bufferedAmount;
     }
 
+    /** What binary messages arrive as. */
     get binaryType(): BinaryType {
         return this.#binaryType;
     }
 
+    /** Other values than `blob` and `arraybuffer` are ignored. */
     set binaryType(type: BinaryType) {
         if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
     }
