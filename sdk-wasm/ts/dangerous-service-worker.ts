@@ -1,6 +1,7 @@
 /**
  * The page's side of the service worker, with an attestation root of the caller's choice, for
- * development: proves nothing. The worker is the file `steve-sdk/dangerous-development/worker.js`.
+ * development: proves nothing. The worker is the file
+ * `steve-sdk/dangerous-development/service-worker/worker.js`.
  *
  * @module
  */
