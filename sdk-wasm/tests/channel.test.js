@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { inspect } from "node:util";
 import { receiptOf, SteveError } from "steve-sdk/dangerous-development";
 import { startFixture } from "./support/fixture.js";
 import { startProxy } from "./support/proxy.js";
@@ -51,6 +52,7 @@ test("nothing of a request shows outside", async () => {
             requests.push({
                 url,
                 headers: init.headers,
+                credentials: init.credentials,
                 body: Buffer.from(init.body).toString("latin1"),
             });
             return fetch(url, init);
@@ -64,6 +66,7 @@ test("nothing of a request shows outside", async () => {
     const text = JSON.stringify(requests);
     assert.equal(/secret|echo/.test(text), false);
     assert.ok(requests.every(({ url }) => /\/v3\/(evidence|stream)$/.test(url)));
+    assert.ok(requests.every(({ credentials }) => credentials === "omit"));
 });
 
 test("every bit of an answer counts", async () => {
@@ -323,4 +326,20 @@ test("a session is made once, however many need it, and again when evidence is o
     const ids = new Set(responses.map((response) => receiptOf(response).sessionId));
     assert.equal(ids.size, 1);
     assert.equal(ids.has(first), false);
+});
+
+test("errors hold nothing of a request or of its answer", async () => {
+    const steve = await fixture.connect();
+    const errors = [];
+    for (const attempt of [
+        () => steve.fetch("http://[secret"),
+        () => steve.fetch("/head", { headers: { authorization: "secret\nx" } }),
+        () => steve.fetch("/head", { headers: [["secret name", "x"]] }),
+        () => steve.fetch(`/redirect?to=${encodeURIComponent("http://[secret")}`),
+        () => steve.fetch(`/redirect?to=${encodeURIComponent("http://secret.example/")}`),
+    ]) {
+        await attempt().catch((error) => errors.push(error));
+    }
+    assert.equal(errors.length, 5);
+    for (const error of errors) assert.doesNotMatch(inspect(error), /secret/);
 });

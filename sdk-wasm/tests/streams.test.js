@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { pbkdf2 } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { after, before, test } from "node:test";
-import { SteveError } from "steve-sdk/dangerous-development";
+import { receiptOf, SteveError } from "steve-sdk/dangerous-development";
 import { nodeTunnels } from "../dist/node-tunnel.js";
 import { startFixture } from "./support/fixture.js";
 
@@ -234,4 +237,52 @@ test("time-outs", async () => {
     const response = await client.fetch("/echo", { method: "POST", body });
     send.enqueue(new Uint8Array(1));
     await assert.rejects(response.arrayBuffer(), { code: "timeout", stage: "response" });
+});
+
+test("a host that breaks a tunnel as soon as it is open breaks nothing else", async () => {
+    const host = createServer((socket) => {
+        socket.on("error", () => undefined);
+        socket.once("data", () => {
+            // The answer to the key is computed behind these, while the connection breaks.
+            for (let busy = 0; busy < 8; busy += 1)
+                pbkdf2("busy", "salt", 200_000, 64, "sha512", () => undefined);
+            const head = "HTTP/1.1 101 -\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+            socket.write(head, () => setTimeout(() => socket.resetAndDestroy(), 20));
+        });
+    }).listen(0, "127.0.0.1");
+    await once(host, "listening");
+    const url = `ws://127.0.0.1:${host.address().port}/`;
+    await assert.rejects(nodeTunnels(url, new AbortController().signal), { code: "transport" });
+    host.close();
+});
+
+test("a stream that the host withholds in a tunnel does not fall out of the proxy's window", async () => {
+    const withheld = [];
+    class Withheld extends EventTarget {
+        readyState = 1;
+        bufferedAmount = 0;
+        constructor() {
+            super();
+            queueMicrotask(() => this.onopen());
+        }
+        send(message) {
+            withheld.push(message);
+        }
+        close() {}
+    }
+    const client = await fixture.connect({ WebSocket: Withheld });
+    new client.WebSocket("/socket").onerror = () => undefined;
+    while (withheld.length < 2) await new Promise(setImmediate);
+    const fetchReceipt = async () => {
+        const response = await client.fetch("/head");
+        await response.text();
+        return receiptOf(response);
+    };
+    const before = await fetchReceipt();
+    let after;
+    for (let count = 0; count < 1024; count += 64) {
+        const all = Array.from({ length: 64 }, fetchReceipt);
+        after = (await Promise.all(all)).at(-1);
+    }
+    assert.notEqual(after.sessionId, before.sessionId);
 });

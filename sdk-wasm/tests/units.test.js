@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ByteQueue } from "../dist/bytes.js";
 import { SteveError } from "../dist/errors.js";
 import { endsSession, retryDelay } from "../dist/retry.js";
 import { Scope } from "../dist/scope.js";
+import { Connection } from "../dist/websocket/connection.js";
 import { encodeFrame, FrameReader, ProtocolViolation } from "../dist/websocket/frames.js";
 import { acceptFor } from "../dist/websocket/handshake.js";
 
@@ -84,9 +86,13 @@ test("a scope ends with the whole, the signal or a timeout", async () => {
     assert.equal(other.signal.reason, "whole");
     assert.equal(new Scope(whole).signal.reason, "whole");
     assert.equal(ended.signal.aborted, false);
+    const endless = new Scope();
+    const clear = endless.timeout(Infinity, () => "late");
     const timed = new Scope();
     timed.timeout(5, () => "late");
     await assert.rejects(timed.race(new Promise(() => undefined)), (reason) => reason === "late");
+    assert.equal(endless.signal.aborted, false);
+    clear();
 });
 
 test("a client's frames are masked, and say their length in the shortest form", () => {
@@ -160,4 +166,79 @@ test("frames that break a rule", () => {
 
 test("the answer to a key is that of RFC 6455", async () => {
     assert.equal(await acceptFor("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+});
+
+/** Two directions of bytes: gives `wire` piece by piece, and takes nothing until `release`. */
+function duplexOf(wire) {
+    const written = [];
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
+    return {
+        written,
+        release,
+        read: async () => wire.next().value,
+        write: (bytes) => (written.push(bytes), released),
+        end: () => released,
+        abort: () => release(),
+    };
+}
+
+test("pings that come faster than answers go out are not hoarded", async () => {
+    const duplex = duplexOf(
+        (function* () {
+            for (let count = 0; count < 1000; count += 1)
+                yield Uint8Array.of(0x89, 2, count >> 8, count);
+            yield Uint8Array.of(0x82, 0);
+            duplex.release();
+            yield Uint8Array.of(0x88, 0);
+        })(),
+    );
+    for await (const message of new Connection(duplex, 10).messages())
+        assert.equal(message.length, 0);
+    const pongs = duplex.written.filter((frame) => frame[0] === 0x8a);
+    assert.ok(pongs.length <= 2, `${pongs.length} pongs`);
+    const last = pongs.at(-1);
+    const unmasked = [last[6] ^ last[2], last[7] ^ last[3]];
+    assert.deepEqual(unmasked, [999 >> 8, 999 & 0xff]);
+});
+
+test("a message in fragments takes no more memory than its bytes", async () => {
+    const chunk = new Uint8Array(65_536);
+    const fragments = 200 * (chunk.length / 2);
+    const duplex = duplexOf(
+        (function* () {
+            yield Uint8Array.of(0x02, 1, 7);
+            for (let count = 0; count < 200; count += 1) yield chunk;
+            const { heapUsed } = process.memoryUsage();
+            assert.ok(heapUsed - before < fragments * 8, `${heapUsed - before} bytes`);
+            yield Uint8Array.of(0x80, 1, 9, 0x88, 0);
+        })(),
+    );
+    const before = process.memoryUsage().heapUsed;
+    const messages = [];
+    duplex.release();
+    for await (const message of new Connection(duplex, 10).messages()) messages.push(message);
+    assert.deepEqual(messages, [Uint8Array.of(7, 9)]);
+});
+
+test("bytes are queued in any pieces", () => {
+    const queue = new ByteQueue();
+    const taken = [];
+    let next = 0;
+    for (const [pushed, took] of [
+        [3, 1],
+        [1, 3],
+        [0, 0],
+        [5, 2],
+        [100, 50],
+        [1, 54],
+    ]) {
+        queue.push(Uint8Array.from({ length: pushed }, () => next++));
+        taken.push(...queue.take(took));
+    }
+    assert.equal(queue.length, 0);
+    assert.deepEqual(
+        taken,
+        Array.from({ length: 110 }, (_, at) => at),
+    );
 });

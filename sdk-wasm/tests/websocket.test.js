@@ -128,6 +128,18 @@ test("an app that breaks the rules loses the connection", async () => {
     }
 });
 
+test("a message that cannot be read ends the connection", async () => {
+    const socket = await open();
+    const error = once(socket, "error");
+    const closed = closing(socket);
+    const unreadable = new Blob(["gone"]);
+    unreadable.arrayBuffer = () => Promise.reject(new DOMException("gone", "NotReadableError"));
+    socket.send(unreadable);
+    socket.send("behind it");
+    assert.equal((await closed).code, 1006);
+    assert.equal((await error)[0].error.name, "NotReadableError");
+});
+
 test("subprotocols", async () => {
     const socket = await open(["first", "second"]);
     assert.equal(socket.protocol, "second");
@@ -222,12 +234,14 @@ test("a platform's own WebSocket carries the tunnel, as in browsers", async () =
 
 /** A WebSocket that is closed as soon as it is open. */
 function forging(code) {
-    return class extends EventTarget {
+    return class Forged extends EventTarget {
+        static made = 0;
         readyState = 0;
         bufferedAmount = 0;
 
         constructor() {
             super();
+            Forged.made += 1;
             queueMicrotask(() => {
                 this.onopen();
                 const close = Object.assign(new Event("close"), { code, reason: "unavailable" });
@@ -248,11 +262,14 @@ test("a tunnel that is refused is a hint", async () => {
     ]);
     for (const [code, expected] of refusing) {
         // The host forges the end: what the proxy says to it stays unheard.
-        const client = await fixture.connect({ WebSocket: forging(code) });
+        const Forged = forging(code);
+        const client = await fixture.connect({ WebSocket: Forged });
         const socket = new client.WebSocket("/socket");
         const [{ error }] = await once(socket, "error");
         assert.equal(error.code, expected.code);
         assert.equal(error.status, expected.status);
         assert.equal(error.hint, expected.hint);
+        // A request to upgrade is no safe one: the app may have got it.
+        assert.equal(Forged.made, 1);
     }
 });

@@ -48,11 +48,11 @@ async function send(transport: Transport, exchange: Exchange, request: Prepared)
     const { body, trailers } = request;
     const length = bodyLength(body);
     if (trailers === undefined && length === 0) {
-        exchange.head(request, undefined, true);
+        exchange.head(request, true);
         return exchange.receive(await transport.stream(exchange.take(), signal));
     }
     if (trailers === undefined && body.kind === "bytes" && body.bytes.length <= WHOLE_LIMIT) {
-        exchange.head(request, undefined, false);
+        exchange.head(request, false);
         exchange.data(body.bytes, true);
         return exchange.receive(await transport.stream(exchange.take(), signal));
     }
@@ -67,7 +67,7 @@ async function sendStream(
     exchange: Exchange,
     request: Prepared,
 ): Promise<void> {
-    exchange.head(request, undefined, false);
+    exchange.head(request, false);
     const frames = exchange.upload(request);
     const first = exchange.take();
     const body = new ReadableStream<Uint8Array>(
@@ -93,7 +93,7 @@ async function sendSealed(
     exchange: Exchange,
     request: Prepared,
 ): Promise<void> {
-    exchange.head(request, undefined, false);
+    exchange.head(request, false);
     const parts: Uint8Array[] = [exchange.take()];
     exchange.sent = false;
     for await (const frame of exchange.upload(request)) parts.push(frame);
@@ -112,7 +112,7 @@ async function sendTunnel(
     const tunnel = await transport.tunnel(exchange.scope.signal);
     exchange.receive(tunnel.readable, tunnel);
     await tunnel.send(exchange.take());
-    exchange.head(request, undefined, false);
+    exchange.head(request, false);
     await tunnel.send(exchange.take());
     const upload = async () => {
         for await (const frame of exchange.upload(request)) await tunnel.send(frame);

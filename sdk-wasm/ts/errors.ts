@@ -90,14 +90,8 @@ export function invalidOptions(message: string): SteveError {
 }
 
 /** An error for a request that cannot be sent as it is. */
-export function invalidRequest(message: string, cause?: unknown): SteveError {
-    const details = cause === undefined ? {} : { cause };
-    return new SteveError(
-        "invalid-request",
-        "request",
-        `the request is not valid: ${message}`,
-        details,
-    );
+export function invalidRequest(message: string): SteveError {
+    return new SteveError("invalid-request", "request", `the request is not valid: ${message}`);
 }
 
 /** An error for a client that was closed. */

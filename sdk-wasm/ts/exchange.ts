@@ -56,8 +56,8 @@ export class Exchange {
     }
 
     /** Seals the head of a request. */
-    head(request: Prepared, upgrade: string | undefined, fin: boolean): void {
-        const { url, method } = request;
+    head(request: Prepared, fin: boolean): void {
+        const { url, method, upgrade } = request;
         const scheme = url.protocol.slice(0, -1);
         const lines = fieldLines(request);
         this.#seal((stream) =>
@@ -94,7 +94,8 @@ export class Exchange {
 
     /** Reads the response from here on. */
     receive(readable: ReadableStream<Uint8Array>, tunnel?: Tunnel): void {
-        this.#opened();
+        // A tunnel is there before the proxy has seen the stream.
+        if (tunnel === undefined) this.#opened();
         this.#reader = readable.getReader();
         this.#tunnel = tunnel;
     }
@@ -195,7 +196,10 @@ export class Exchange {
     async #read(): Promise<Uint8Array> {
         const reading = this.#reader?.read() ?? Promise.resolve(undefined);
         const outer = await race(reading, this.scope.signal).catch(() => undefined);
-        if (outer?.value !== undefined) return outer.value;
+        if (outer?.value !== undefined) {
+            this.#opened();
+            return outer.value;
+        }
         this.scope.signal.throwIfAborted();
         if (this.#tunnel?.refusal !== undefined) throw this.#tunnel.refusal;
         this.#current((stream) => stream.end());

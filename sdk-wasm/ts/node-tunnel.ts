@@ -34,16 +34,19 @@ function upgrade(url: string, key: string, signal: AbortSignal) {
             },
             signal,
         });
+        const fail = (cause: unknown) => {
+            reject(signal.aborted ? signal.reason : transportError("request", cause));
+        };
         outer.on("upgrade", (answer, socket, rest) => {
+            // It breaks whenever the host likes; whoever reads or writes sees that.
+            socket.on("error", () => undefined);
             socket.unshift(rest);
             resolve({ socket, accept: answer.headers["sec-websocket-accept"] });
         });
         outer.on("response", (answer) => {
-            refusalIn(answer).then(reject, reject);
+            refusalIn(answer).then(reject, fail);
         });
-        outer.on("error", (cause) => {
-            reject(signal.aborted ? signal.reason : transportError("request", cause));
-        });
+        outer.on("error", fail);
         outer.end();
     });
 }
@@ -96,7 +99,6 @@ function tunnelOver(socket: Duplex, signal: AbortSignal): Tunnel {
 }
 
 function bytesOf(socket: Duplex): ByteDuplex {
-    socket.on("error", () => undefined);
     const chunks = socket[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
     return {
         async read() {

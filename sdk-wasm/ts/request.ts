@@ -28,6 +28,8 @@ export interface Prepared {
     readonly idempotent: boolean;
     readonly onInformational: SteveRequestInit["onInformational"];
     readonly trailers: SteveRequestInit["trailers"];
+    /** The protocol that it asks the app to change to. */
+    readonly upgrade: string | undefined;
 }
 
 /** Set by the client, whatever the caller says. */
@@ -64,6 +66,7 @@ export async function prepare(
         idempotent: init.idempotent ?? false,
         onInformational: init.onInformational,
         trailers: init.trailers,
+        upgrade: undefined,
     };
 }
 
@@ -72,8 +75,8 @@ export function sameOrigin(url: string, base: string, origin: string): URL {
     let resolved: URL;
     try {
         resolved = new URL(url, base);
-    } catch (cause) {
-        throw invalidRequest("its URL cannot be read", cause);
+    } catch {
+        throw invalidRequest("its URL cannot be read");
     }
     if (resolved.origin !== origin) {
         throw invalidRequest(
@@ -104,8 +107,8 @@ export function fieldLines({ headers, body, method }: Prepared): string[] {
 export function readHeaders(init: HeadersInit | undefined): Headers {
     try {
         return new Headers(init);
-    } catch (cause) {
-        throw invalidRequest("its headers cannot be read", cause);
+    } catch {
+        throw invalidRequest("its headers cannot be read");
     }
 }
 

@@ -1,4 +1,5 @@
 import { SteveError } from "./errors.js";
+import type { Prepared } from "./request.js";
 
 /** How often a request is tried in total. */
 const MAX_ATTEMPTS = 3;
@@ -30,9 +31,13 @@ export function retryDelay(attempt: Attempt, error: unknown): number | undefined
     return mayRepeat && isTransient(error) ? delay(attempt.number, error) : undefined;
 }
 
-/** True for methods that a repetition does no harm to (RFC 9110, Section 9.2.1). */
-export function isSafe(method: string): boolean {
-    return ["GET", "HEAD", "OPTIONS", "TRACE"].includes(method);
+/**
+ * True for requests that a repetition does no harm to: by the caller's word, or by a safe method (RFC
+ * 9110, Section 9.2.1), which does not count if the request asks for an upgrade.
+ */
+export function isRepeatable({ method, idempotent, upgrade }: Prepared): boolean {
+    const isSafe = ["GET", "HEAD", "OPTIONS", "TRACE"].includes(method);
+    return idempotent || (isSafe && upgrade === undefined);
 }
 
 /** True when the session must not be used for further streams. */

@@ -1,3 +1,6 @@
+/** The longest time that a timer takes: a longer one would be none at all. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * What one operation may still do. Ends with the scope it is a part of, with the caller's signal,
  * or with a timeout.
@@ -40,7 +43,7 @@ export class Scope {
     /** Aborts with `error()` after a time; gives a function that prevents that. */
     timeout(milliseconds: number | undefined, error: () => unknown): () => void {
         if (milliseconds === undefined || this.signal.aborted) return () => undefined;
-        const timer = setTimeout(() => this.abort(error()), milliseconds);
+        const timer = setTimeout(() => this.abort(error()), Math.min(milliseconds, MAX_TIMER_MS));
         const clear = () => {
             clearTimeout(timer);
             this.#undo.delete(clear);

@@ -1,6 +1,6 @@
 import { Failed } from "./attempt.js";
 import type { Prepared } from "./request.js";
-import { isSafe, retryDelay } from "./retry.js";
+import { isRepeatable, retryDelay } from "./retry.js";
 import { Scope } from "./scope.js";
 import type { Ticket } from "./session.js";
 import type { Sessions } from "./sessions.js";
@@ -12,7 +12,7 @@ export async function sendRepeatedly<T>(
     scope: Scope,
     attempt: (ticket: Ticket, scope: Scope) => Promise<T>,
 ): Promise<T> {
-    const repeatable = request.idempotent || isSafe(request.method);
+    const repeatable = isRepeatable(request);
     for (let number = 1; ; number += 1) {
         // A stream is there until it is read.
         let replayable = true;

@@ -1,5 +1,6 @@
 import { isValid, type Trusted } from "./appraisal.js";
 import type { Session as CoreSession, Stream } from "./core.js";
+import { MAX_TIMER_MS } from "./scope.js";
 
 /** Streams a client has open at once, whatever the proxy allows. */
 const MAX_STREAMS = 512;
@@ -8,8 +9,6 @@ const MAX_STREAMS = 512;
  * Section 9.1).
  */
 const MAX_SPREAD = 1000;
-/** The longest time that a timer takes. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A stream on a session that it keeps busy. */
 export interface Ticket {

@@ -122,6 +122,8 @@ export class Sessions {
                     handshake.free();
                     throw error;
                 });
+            if (signal.aborted) handshake.free();
+            signal.throwIfAborted();
             const session = guarded(core, "handshake", () => handshake.finish(answer, clock.now()));
             return new Session(session, trusted, started);
         });

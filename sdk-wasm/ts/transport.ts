@@ -80,6 +80,7 @@ export class Transport {
             body: body as BodyInit,
             signal,
             cache: "no-store",
+            credentials: "omit",
             redirect: "error",
             referrerPolicy: "no-referrer",
             ...(body instanceof ReadableStream ? { duplex: "half" } : {}),

@@ -1,4 +1,4 @@
-import { concatenate } from "../bytes.js";
+import { ByteQueue } from "../bytes.js";
 import { encodeFrame, type Frame, FrameReader, Opcode, ProtocolViolation } from "./frames.js";
 
 /** Two directions of bytes that a WebSocket runs over. */
@@ -29,6 +29,7 @@ export class Connection {
     readonly #frames = new FrameReader();
     #writing: Promise<void> = Promise.resolve();
     #closeSent = false;
+    #pinged: Uint8Array | undefined;
 
     /** `limit` is that of a message, in bytes. */
     constructor(duplex: ByteDuplex, limit: number) {
@@ -57,28 +58,24 @@ export class Connection {
     }
 
     async *#read(): AsyncGenerator<string | Uint8Array, void, void> {
-        let parts: Uint8Array[] = [];
-        let length = 0;
+        const message = new ByteQueue();
         let kind: number | undefined;
         for (;;) {
-            const frame = await this.#frame(this.#limit - length);
+            const frame = await this.#frame(this.#limit - message.length);
             if (frame === undefined) return;
             const { fin, opcode, payload } = frame;
             if (opcode === Opcode.close) return this.#onClose(payload);
-            if (opcode === Opcode.ping) this.#write(Opcode.pong, payload).catch(() => undefined);
+            if (opcode === Opcode.ping) this.#onPing(payload);
             if (opcode >= Opcode.close) continue;
             if ((opcode === Opcode.continuation) === (kind === undefined)) {
                 throw new ProtocolViolation(1002, "a fragment is out of order");
             }
             kind ??= opcode;
-            parts.push(payload);
-            length += payload.length;
+            message.push(payload);
             if (!fin) continue;
-            const whole = concatenate(parts);
+            const whole = message.take(message.length);
             // After our own Close nobody wants messages any more.
             if (!this.#closeSent) yield kind === Opcode.text ? decode(whole) : whole;
-            parts = [];
-            length = 0;
             kind = undefined;
         }
     }
@@ -91,6 +88,19 @@ export class Connection {
             if (bytes === undefined) return undefined;
             this.#frames.push(bytes);
         }
+    }
+
+    /** While the answer to a ping waits for room, only the last one that came is answered. */
+    #onPing(payload: Uint8Array): void {
+        const waits = this.#pinged !== undefined;
+        this.#pinged = payload;
+        if (waits || this.#closeSent) return;
+        this.#writing = this.#writing.then(() => {
+            const last = encodeFrame(Opcode.pong, this.#pinged ?? payload);
+            this.#pinged = undefined;
+            return this.#duplex.write(last);
+        });
+        this.#writing.catch(() => undefined);
     }
 
     #onClose(payload: Uint8Array): void {

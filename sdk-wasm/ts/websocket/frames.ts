@@ -1,9 +1,11 @@
-import { concatenate } from "../bytes.js";
+import { ByteQueue } from "../bytes.js";
 
 /** Opcodes of RFC 6455, Section 11.8. */
 export const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
 const MAX_CONTROL = 125;
+/** Of a header without mask. */
+const MAX_HEADER = 10;
 
 /** A frame that came. */
 export interface Frame {
@@ -42,29 +44,27 @@ export function encodeFrame(opcode: number, payload: Uint8Array): Uint8Array {
 
 /** Reads a server's frames out of bytes as they come. */
 export class FrameReader {
-    #chunks: Uint8Array[] = [];
-    #length = 0;
+    readonly #bytes = new ByteQueue();
     #header: { fin: boolean; opcode: number; length: number } | undefined;
 
     push(chunk: Uint8Array): void {
-        this.#chunks.push(chunk);
-        this.#length += chunk.length;
+        this.#bytes.push(chunk);
     }
 
     /** The next frame, of at most `limit` bytes; undefined when more bytes are needed. */
     next(limit: number): Frame | undefined {
         this.#header ??= this.#readHeader(limit);
-        if (this.#header === undefined || this.#length < this.#header.length) return undefined;
+        if (this.#header === undefined || this.#bytes.length < this.#header.length)
+            return undefined;
         const { fin, opcode, length } = this.#header;
         this.#header = undefined;
-        return { fin, opcode, payload: this.#take(length) };
+        return { fin, opcode, payload: this.#bytes.take(length) };
     }
 
     #readHeader(limit: number) {
-        if (this.#length < 2) return undefined;
-        const whole = concatenate(this.#chunks);
-        this.#chunks = [whole];
-        const [first = 0, second = 0] = whole;
+        const start = this.#bytes.peek(MAX_HEADER);
+        if (start.length < 2) return undefined;
+        const [first = 0, second = 0] = start;
         const fin = (first & 0x80) !== 0;
         const opcode = first & 0x0f;
         if ((first & 0x70) !== 0) throw new ProtocolViolation(1002, "a reserved bit is set");
@@ -72,8 +72,8 @@ export class FrameReader {
             throw new ProtocolViolation(1002, "a frame of the server is masked");
         const short = second & 0x7f;
         const extended = short === 126 ? 2 : short === 127 ? 8 : 0;
-        if (whole.length < 2 + extended) return undefined;
-        const view = new DataView(whole.buffer, whole.byteOffset);
+        if (start.length < 2 + extended) return undefined;
+        const view = new DataView(start.buffer, start.byteOffset);
         const length =
             extended === 2
                 ? view.getUint16(2)
@@ -86,16 +86,8 @@ export class FrameReader {
         }
         if (opcode < Opcode.close && length > limit)
             throw new ProtocolViolation(1009, "a message is too long");
-        this.#take(2 + extended);
+        this.#bytes.take(2 + extended);
         return { fin, opcode, length };
-    }
-
-    #take(length: number): Uint8Array {
-        const whole = concatenate(this.#chunks);
-        const rest = whole.subarray(length);
-        this.#chunks = rest.length > 0 ? [rest] : [];
-        this.#length = rest.length;
-        return whole.subarray(0, length);
     }
 }
 

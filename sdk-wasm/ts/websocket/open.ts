@@ -56,19 +56,22 @@ async function handshake(
     const tunnel = await transport.tunnel(exchange.scope.signal);
     exchange.receive(tunnel.readable, tunnel);
     await tunnel.send(exchange.take());
-    exchange.head(request, "websocket", false);
+    exchange.head(request, false);
     await tunnel.send(exchange.take());
     const protocol = await checkAnswer(await exchange.nextHead(undefined), key, protocols);
     const send = (data: Uint8Array, fin: boolean) => {
         exchange.data(data, fin);
         return tunnel.send(exchange.take());
     };
+    let ended = false;
     const duplex: ByteDuplex = {
         async read() {
+            if (ended) return undefined;
             const { data, fin } = await exchange.nextPiece().catch((error: unknown) => {
                 throw exchange.cause(error);
             });
-            return fin && data.length === 0 ? undefined : data;
+            ended = fin;
+            return data;
         },
         async write(bytes) {
             for (let at = 0; at < bytes.length; at += MAX_CONTENT) {
@@ -96,5 +99,6 @@ function upgradeRequest(url: URL, key: string, protocols: readonly string[]): Pr
         idempotent: false,
         onInformational: undefined,
         trailers: undefined,
+        upgrade: "websocket",
     };
 }

@@ -118,8 +118,8 @@ export class SteveWebSocket extends EventTarget {
                 await connection.send(ready);
                 this.#bufferedAmount -= size;
             })
-            // What fails here ends the connection, which `#run` sees.
-            .catch(() => undefined);
+            // A message that is lost ends the connection.
+            .catch((error: unknown) => this.#scope.abort(error));
     }
 
     /** Begins the closing handshake: `code` is 1000 or 3000 to 4999, `reason` at most 123 bytes. */
