@@ -28,7 +28,7 @@ export async function startChromium(options = {}) {
         args: ARGUMENTS,
         ...options,
     });
-    context.setDefaultTimeout(20_000);
+    context.setDefaultTimeout(60_000);
     const faults = [];
     await context.addInitScript(() => {
         addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
