@@ -17,6 +17,7 @@ pub mod schedule;
 pub mod session;
 pub mod stream;
 pub mod suite;
+pub mod tunnel;
 mod usage;
 mod window;
 

@@ -6,18 +6,14 @@ mod common;
 
 use bytes::{Bytes, BytesMut};
 use common::client::{Call, Failure, Reader};
+use common::h2c::{fixture, serve};
 use common::outer::{self, Body};
 use common::tunnel::Tunnel;
-use common::{Fixture, STREAM, app};
+use common::{STREAM, app};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::convert::Infallible;
-use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -28,38 +24,6 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 const SUITE: Suite = Suite::X25519Aes256Gcm;
-
-/// An app that speaks HTTP/2; counts its connections.
-async fn serve<F, A>(answer: F) -> (SocketAddr, Arc<AtomicUsize>)
-where
-    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
-    A: Future<Output = Response<Body>> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counted = connections.clone();
-    tokio::spawn(async move {
-        while let Ok((io, _)) = listener.accept().await {
-            if app::is_probe(&io).await {
-                continue;
-            }
-            counted.fetch_add(1, Ordering::Relaxed);
-            let answer = answer.clone();
-            let service = service_fn(move |request| {
-                let response = answer(request);
-                async { Ok::<_, Infallible>(response.await) }
-            });
-            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            tokio::spawn(server.serve_connection(TokioIo::new(io), service));
-        }
-    });
-    (address, connections)
-}
-
-async fn fixture(app: SocketAddr) -> Fixture {
-    Fixture::with(app, |config| config.upstream = format!("h2c://{app}")).await
-}
 
 /// Says what arrived, and repeats the body and its trailers.
 async fn echo(request: Request<Incoming>) -> Response<Body> {

@@ -297,7 +297,6 @@ async fn row_32_an_echo_that_is_stuck_ends_when_its_client_leaves() {
     .await;
     let proxy = Fixture::start(address).await;
     let session = proxy.connect(SUITE).await;
-    let before = sockets();
     let mut tunnel = Tunnel::open(proxy.address, &session).await;
     let mut out = BytesMut::new();
     tunnel.stream.request.head(&Call::post("/", "").head(), false, &mut out).unwrap();
@@ -311,14 +310,5 @@ async fn row_32_an_echo_that_is_stuck_ends_when_its_client_leaves() {
     assert!(timeout(Duration::from_secs(4), filling).await.is_err(), "the client is not stuck");
     drop(tunnel);
     let ended = timeout(Duration::from_secs(WAIT), events.recv()).await;
-    // Both ends of the connection to the app are in this process.
-    let kept = sockets().saturating_sub(before);
-    assert_eq!(ended.ok().flatten(), Some("ended"), "not cancelled; {kept} sockets kept");
-}
-
-fn sockets() -> usize {
-    let open = std::fs::read_dir("/proc/self/fd").unwrap();
-    open.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
-        .filter(|link| link.to_string_lossy().starts_with("socket:"))
-        .count()
+    assert_eq!(ended.ok().flatten(), Some("ended"), "not cancelled");
 }

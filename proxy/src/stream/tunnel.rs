@@ -22,6 +22,7 @@ use std::time::Duration;
 use steve_protocol::frame::MAX_SEALED_LEN;
 use steve_protocol::session::StreamOpen;
 use steve_protocol::stream::ResetCode;
+use steve_protocol::tunnel::{close_code, take_frame};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
@@ -33,9 +34,6 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 type Sender = SplitSink<Socket, Message>;
-
-/// Close codes for refusals begin here.
-const CLOSE_BASE: u16 = 4000;
 
 /// Answers the handshake of a tunnel. The future carries its stream, once the connection has been
 /// handed over. `stop` becomes true when shutdown begins.
@@ -162,7 +160,7 @@ async fn pump(
         });
         match next.await? {
             Next::Sealed(mut sealed) => {
-                while let Some(frame) = first_frame(&mut sealed) {
+                while let Some(frame) = take_frame(&mut sealed) {
                     sender.feed(Message::Binary(frame)).await.map_err(|_| Gone)?;
                 }
                 sender.flush().await.map_err(|_| Gone)?;
@@ -187,16 +185,9 @@ fn plain(code: CloseCode) -> CloseFrame {
     CloseFrame { code, reason: "".into() }
 }
 
-/// Takes the first frame off sealed bytes.
-fn first_frame(sealed: &mut Bytes) -> Option<Bytes> {
-    let header: [u8; 4] = *sealed.first_chunk()?;
-    let len = header.len() + u32::from_be_bytes(header) as usize;
-    Some(sealed.split_to(len.min(sealed.len())))
-}
-
 fn refused(refusal: Refusal) -> CloseFrame {
     let (status, code) = refusal.code();
-    CloseFrame { code: (CLOSE_BASE + status.as_u16()).into(), reason: code.into() }
+    CloseFrame { code: close_code(status.as_u16()).into(), reason: code.into() }
 }
 
 /// What the response side has to know about the client's messages.

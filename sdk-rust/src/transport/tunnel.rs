@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use steve_protocol::frame::MAX_SEALED_LEN;
+use steve_protocol::tunnel::close_status;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -26,9 +27,6 @@ pub(crate) type TunnelWriter = SplitSink<Socket, Message>;
 const READ_BUFFER: usize = 16 << 10;
 /// Time for the WebSocket's handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Close codes for refusals begin here.
-const CLOSE_BASE: u16 = 4000;
-
 /// Receives messages. Pings are answered while it is being polled.
 pub(crate) struct TunnelReader {
     messages: SplitStream<Socket>,
@@ -96,7 +94,7 @@ impl TunnelReader {
     /// The status and error code that the proxy closed the tunnel with.
     pub(crate) fn refusal(&self) -> Option<(StatusCode, Option<String>)> {
         let close = self.close.as_ref()?;
-        let status = u16::from(close.code).checked_sub(CLOSE_BASE)?;
+        let status = close_status(close.code.into())?;
         let status = StatusCode::from_u16(status).ok()?;
         Some((status, super::plain_code(&close.reason)))
     }
