@@ -18,7 +18,7 @@ pub(crate) struct Setup {
 
 pub(crate) struct Output {
     pub(crate) code: i32,
-    stdout: String,
+    pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
@@ -50,7 +50,7 @@ impl Setup {
     }
 
     /// Runs with the development root and a profile that fits.
-    async fn trusting(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn trusting(&self, arguments: &[&str]) -> Output {
         let command = [&arguments[..1], &TRUSTING, &arguments[1..]].concat();
         self.run(&command).await
     }

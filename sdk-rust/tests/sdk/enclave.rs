@@ -12,7 +12,7 @@ use steve_protocol::session::{ServerSession, SessionId};
 use steve_protocol::suite::Suite;
 
 pub(crate) const CONFIGURATION: &[u8] = br#"{"app":"test"}"#;
-pub(crate) const MANIFEST: &[u8] = b"manifest";
+pub(crate) const MANIFEST: &[u8] = br#"{"app_sources":["https://example.com/app.git"],"commit":"7696d8b5f2bbf0576419f98d2689ed2e3a38a178"}"#;
 
 /// Parameters that tests do not depend on.
 pub(crate) const PARAMETERS: SessionParameters = SessionParameters {

@@ -5,6 +5,7 @@
 mod app;
 mod channel;
 mod cli;
+mod cli_image;
 mod enclave;
 mod evidence;
 mod expect;

@@ -28,14 +28,32 @@ pub(crate) enum Command {
     /// port to the app, encrypted, until interrupted.
     #[command(after_help = crate::gateway::HELP)]
     Connect(Box<ConnectArgs>),
+    /// Compute the PCRs of an enclave image (EIF) and print them as --pcrs reads them.
+    Measure(MeasureArgs),
 }
 
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) common: Common,
+    /// Refuse an enclave whose manifest is not this file, byte for byte
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect_manifest: Option<PathBuf>,
+    /// Refuse an enclave whose manifest does not name the commit that is checked out in this git work
+    /// tree, without changes
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) source: Option<PathBuf>,
     #[arg(help = "The service, for example https://app.example.com")]
     pub(crate) url: String,
+}
+
+#[derive(Args)]
+pub(crate) struct MeasureArgs {
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[arg(help = "The image, as eif_build or nitro-cli build-enclave wrote it")]
+    pub(crate) image: PathBuf,
 }
 
 #[derive(Args)]

@@ -5,6 +5,8 @@ mod connect;
 mod data;
 mod exit;
 mod gateway;
+mod manifest;
+mod measure;
 mod output;
 mod report;
 mod request;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
             Command::Verify(args) => verify::run(args).await,
             Command::Request(args) => request::run(*args).await,
             Command::Connect(args) => gateway::run(*args).await,
+            Command::Measure(args) => measure::run(&args),
         }
     });
     // A read of standard input may still be waiting; it must not keep the process.

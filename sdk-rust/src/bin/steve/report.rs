@@ -1,5 +1,6 @@
 //! The report of an appraisal, for people and for programs.
 
+use crate::manifest;
 use crate::output::printable;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -34,6 +35,7 @@ pub(crate) fn text(origin: &str, verified: Verified<'_>) -> Option<String> {
         for (register, pcr) in enclave.pcrs().iter().filter(|(_, pcr)| !pcr.is_zero()) {
             let _ = writeln!(text, "{:<6} {pcr}", format!("PCR{register}"));
         }
+        let _ = write!(text, "\n{}", manifest::text(enclave.manifest()));
     }
     Some(printable(&text))
 }

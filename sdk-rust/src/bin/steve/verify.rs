@@ -1,6 +1,6 @@
 use crate::args::VerifyArgs;
 use crate::exit::Failure;
-use crate::{connect, report};
+use crate::{connect, manifest, report};
 use std::io::Write;
 
 /// `steve verify`: the report goes to standard error, as that of `steve request`; as JSON it is the
@@ -20,6 +20,12 @@ pub(crate) async fn run(args: VerifyArgs) -> Result<(), Failure> {
             .and_then(|()| stdout.flush())
             .map_err(|error| Failure::output("standard output", &error))?;
     }
-    verified?;
+    let enclave = verified?;
+    if let Some(file) = &args.expect_manifest {
+        manifest::expect(enclave.manifest(), file)?;
+    }
+    if let Some(directory) = &args.source {
+        manifest::source(enclave.manifest(), directory)?;
+    }
     Ok(())
 }
