@@ -184,6 +184,7 @@ struct Effective<'a> {
     session_lifetime_seconds: u64,
     session_idle_seconds: u64,
     max_head_size: u32,
+    max_head_fields: usize,
     max_streams: u16,
     /// The host can see counts and times of what passes.
     metrics: bool,
@@ -209,6 +210,7 @@ impl Checked {
             session_lifetime_seconds: limits.session_lifetime.as_secs(),
             session_idle_seconds: limits.session_idle.as_secs(),
             max_head_size: limits.max_head_size,
+            max_head_fields: limits.max_head_fields,
             max_streams: limits.max_streams,
             metrics: self.config.metrics_listen.is_some()
                 || self.config.metrics_vsock_port.is_some(),

@@ -80,6 +80,18 @@ async fn an_oversized_head_gives_431_inside() {
 }
 
 #[tokio::test]
+async fn too_many_field_lines_give_431_inside_and_name_the_limit() {
+    let app = RawApp::start("").await;
+    let proxy = Fixture::with(app.address, |c| c.limits.max_head_fields = 20).await;
+    let session = proxy.connect(SUITE).await;
+    let call = (0..21).fold(Call::get("/"), |call, _| call.field("x", "a"));
+    let answer = call.send(proxy.address, &session).await.unwrap();
+    assert_eq!(answer.error(), (431, "head_too_large"));
+    assert_eq!(answer.text(), r#"{"error":"head_too_large","option":"--max-head-fields"}"#);
+    assert_eq!(app.connections(), 0);
+}
+
+#[tokio::test]
 async fn connect_gives_501_inside() {
     let proxy = Fixture::start(app::nowhere().await).await;
     let session = proxy.connect(SUITE).await;

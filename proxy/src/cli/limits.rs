@@ -36,6 +36,10 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "BYTES", env = "STEVE_MAX_HEAD_SIZE", default_value_t = 32_768)]
     max_head_size: u32,
 
+    /// Field lines of an encrypted request head: 16 to 256.
+    #[arg(long, value_name = "N", env = "STEVE_MAX_HEAD_FIELDS", default_value_t = 256)]
+    max_head_fields: usize,
+
     /// Longest life of a session. Clients are told.
     #[arg(long, value_name = "SECONDS", env = "STEVE_SESSION_LIFETIME", default_value_t = 3600)]
     session_lifetime: u32,
@@ -92,6 +96,7 @@ impl LimitArgs {
             max_connections: self.max_connections,
             memory_budget: self.memory_budget,
             max_head_size: self.max_head_size,
+            max_head_fields: self.max_head_fields,
             session_lifetime: seconds(self.session_lifetime),
             session_idle: seconds(self.session_idle_timeout),
             first_frame_timeout: seconds(self.first_frame_timeout),

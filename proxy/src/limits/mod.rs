@@ -8,6 +8,7 @@ pub(crate) use budget::{Budget, StreamBudget};
 pub(crate) use reached::Limit;
 
 use std::time::Duration;
+use steve_protocol::head::MAX_FIELD_LINES;
 
 /// Limits on what one peer, or all of them, may take. The defaults are what `serve` uses; tests
 /// lower them.
@@ -23,6 +24,8 @@ pub struct Limits {
     pub session_idle: Duration,
     /// Largest inner request head in bytes, 1024 to 65536.
     pub max_head_size: u32,
+    /// Field lines of an inner request head, 16 to 256.
+    pub max_head_fields: usize,
     /// Streams open at once in one session.
     pub max_streams: u16,
     /// Sessions in use. When there are more, one without open streams makes room.
@@ -107,6 +110,7 @@ impl Default for Limits {
             session_lifetime: Duration::from_secs(3600),
             session_idle: Duration::from_secs(600),
             max_head_size: 32 * 1024,
+            max_head_fields: MAX_FIELD_LINES,
             max_streams: 256,
             max_sessions: 100_000,
             max_unconfirmed: 4096,

@@ -4,6 +4,7 @@ use super::Limits;
 use crate::error::ConfigError;
 use std::fmt;
 use std::time::Duration;
+use steve_protocol::head::MAX_FIELD_LINES;
 
 const DAY: u64 = 86_400;
 
@@ -58,7 +59,7 @@ impl Limits {
         }
     }
 
-    fn settings(&self) -> [Setting; 19] {
+    fn settings(&self) -> [Setting; 20] {
         let count =
             |option, value, min, max| Setting { option, value: Value::Count(value), min, max };
         let many = |option, value: usize, max| count(option, value as u64, 1, max);
@@ -71,6 +72,7 @@ impl Limits {
             many("--max-connections", self.max_connections, 1_000_000),
             count("--memory-budget", self.memory_budget, 16 << 20, 1 << 40),
             count("--max-head-size", self.max_head_size.into(), 1024, 65_536),
+            count("--max-head-fields", self.max_head_fields as u64, 16, MAX_FIELD_LINES as u64),
             time("--key-rotation", self.key_rotation, DAY),
             time("--session-lifetime", self.session_lifetime, DAY),
             time("--session-idle-timeout", self.session_idle, DAY),

@@ -9,6 +9,7 @@ use steve_protocol::stream::{MessageSealer, Response, SealError};
 pub(crate) enum AppError {
     MalformedRequest,
     HeadTooLarge,
+    TooManyFields,
     NotImplemented,
     Unreachable,
     MalformedResponse,
@@ -19,7 +20,7 @@ impl AppError {
     fn parts(self) -> (u16, &'static str) {
         match self {
             Self::MalformedRequest => (400, "malformed_request"),
-            Self::HeadTooLarge => (431, "head_too_large"),
+            Self::HeadTooLarge | Self::TooManyFields => (431, "head_too_large"),
             Self::NotImplemented => (501, "not_implemented"),
             Self::Unreachable => (502, "app_unreachable"),
             Self::MalformedResponse => (502, "app_malformed_response"),
@@ -32,6 +33,16 @@ impl AppError {
         self.parts().1
     }
 
+    /// The limit that was reached.
+    fn option(self) -> Option<&'static str> {
+        match self {
+            Self::HeadTooLarge => Some("--max-head-size"),
+            Self::TooManyFields => Some("--max-head-fields"),
+            Self::Timeout => Some("--app-response-timeout"),
+            _ => None,
+        }
+    }
+
     /// Seals the whole response; `bodiless` when it answers a HEAD request, or what may be one.
     pub(super) fn seal(
         self,
@@ -40,7 +51,10 @@ impl AppError {
         out: &mut BytesMut,
     ) -> Result<(), SealError> {
         let (status, code) = self.parts();
-        let body = format!(r#"{{"error":"{code}"}}"#);
+        let body = match self.option() {
+            Some(option) => format!(r#"{{"error":"{code}","option":"{option}"}}"#),
+            None => format!(r#"{{"error":"{code}"}}"#),
+        };
         let length = body.len().to_string();
         let fields: [(&str, &[u8]); 4] = [
             ("cache-control", b"no-store"),

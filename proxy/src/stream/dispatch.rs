@@ -94,6 +94,9 @@ fn decide(
         Ok(Event::Head { head, .. }) if !head.upgrade().is_none_or(|to| proxy.may_upgrade(to)) => {
             Err(NotSent::Answer(AppError::NotImplemented))
         }
+        Ok(Event::Head { head, .. }) if head.fields().len() > proxy.limits.max_head_fields => {
+            Err(NotSent::Answer(AppError::TooManyFields))
+        }
         Ok(Event::Head { head, fin }) => {
             AppHead::new(head, *fin, binding, proxy.upstream.protocol()).map_err(NotSent::Answer)
         }

@@ -55,9 +55,9 @@ DOCUMENTED: dict[str, str] = {
     "without `steve-gateway`",
     "refused by the gateway: 431 without fields": "so are more than 256 field lines.",
     "100 Continue from the gateway": "100 Continue comes from the gateway, when the app has asked for the body or "
-    "has been silent for a second, and only to clients that expect it.",
+    "has been silent for half a second, and only to clients that expect it.",
     "100 Continue only if it was expected": "100 Continue comes from the gateway, when the app has asked for the "
-    "body or has been silent for a second, and only to clients that expect it.",
+    "body or has been silent for half a second, and only to clients that expect it.",
     "no interim responses": "Other interim responses do not arrive.",
     "response: length arrives as none": "Over HTTP/1.1, responses with status 204 or 304 have no `content-length`.",
     "response: length 0 arrives as none": "Over HTTP/1.1, responses with status 204 or 304 have no `content-length`.",

@@ -8,8 +8,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 /// A server need not answer an expectation, so nobody waits for that for ever (RFC 9110, Section
-/// 10.1.1).
-const PATIENCE: Duration = Duration::from_secs(1);
+/// 10.1.1). Until then a client over HTTP/1.1 that leaves is not noticed, so it is well below the
+/// second within which an app is to learn of it.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// For the end of an answer to a request that was withdrawn.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the app says to `expect: 100-continue`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub(super) struct Farewell {
 
 impl Farewell {
     pub(super) fn new(answer: Incoming) -> Self {
-        Self { answer, patience: Box::pin(sleep(PATIENCE)) }
+        Self { answer, patience: Box::pin(sleep(FAREWELL)) }
     }
 
     /// Ready when the answer has ended, or is late.
