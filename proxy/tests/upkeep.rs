@@ -14,6 +14,7 @@ use steve_protocol::handshake::ClientHandshake;
 use steve_protocol::key_config::KeyConfig;
 use steve_protocol::suite::Suite;
 use steve_proxy::attester::{AttestError, Attester, DevAttester};
+use steve_proxy::{Config, StartError, start};
 use tokio::time::sleep;
 
 const SUITE: Suite = Suite::X25519Aes256Gcm;
@@ -63,12 +64,23 @@ impl Attester for Moody {
     }
 
     fn random(&mut self) -> Result<Option<Vec<u8>>, AttestError> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(AttestError::Dev("told to".into()));
+        }
         self.0.random()
     }
 
     fn name(&self) -> &'static str {
         self.0.name()
     }
+}
+
+#[tokio::test]
+async fn row_16_without_the_attesters_random_numbers_there_is_no_start() {
+    let attester = Moody(DevAttester::new().unwrap(), Arc::new(AtomicBool::new(true)));
+    let config = Config { upstream: "http://127.0.0.1:1".to_owned(), ..Config::default() };
+    let Err(error) = start(config, Box::new(attester)).await else { panic!("it has started") };
+    assert!(matches!(error, StartError::Attester(_)), "{error}");
 }
 
 #[tokio::test]
