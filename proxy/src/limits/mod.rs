@@ -121,7 +121,7 @@ impl Default for Limits {
             max_opening: 2048,
             memory_budget: 1 << 30,
             max_http2_streams: 256,
-            max_challenges: 1024,
+            max_challenges: 4096,
             max_unread_evidence: 32,
             challenge_timeout: Duration::from_secs(10),
             unchallenged_refresh: Duration::from_secs(300),

@@ -5,8 +5,12 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
+
+/// Connections that wait in the kernel until they are accepted. With fewer, a rush of clients runs
+/// into the repetition of lost SYNs, at one second each. The kernel's `somaxconn` may lower it.
+const BACKLOG: u32 = 4096;
 
 /// A source of connections.
 pub(crate) trait Listener: Send + 'static {
@@ -36,9 +40,13 @@ impl Listener for VsockListener {
 /// Listens on a TCP address; port 0 takes any free one.
 pub(super) fn bind_tcp(address: SocketAddr) -> Result<TcpListener, StartError> {
     let bind = || {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
     };
     bind().map_err(|source| StartError::Listen { address, source })
 }
