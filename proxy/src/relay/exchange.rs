@@ -63,6 +63,7 @@ pub(super) async fn exchange(
             both(context, client, Peer { from, to, half_close: true }, header, &[]).await
         }
         Enclave::Unix(mut unix, first) => {
+            context.metrics.from_enclave.inc_by(first.len() as u64);
             let (from, to) = unix.split();
             both(context, client, Peer { from, to, half_close: false }, header, &first).await
         }
@@ -144,5 +145,44 @@ async fn both(
             }
             () = silence.as_mut() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::buffers::Buffers;
+    use crate::relay::pump::Activity;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, UnixStream};
+
+    /// As on vsock, of which there is none here that loops back.
+    #[tokio::test]
+    async fn a_transport_with_half_closes_is_told_of_the_clients_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, (mut accepted, _)) = (client.unwrap(), accepted.unwrap());
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        let (config, metrics) = (RelayConfig::default(), RelayMetrics::new());
+        let (buffers, activity) = (Buffers::default(), Activity::new());
+        let shared = Shared { buffers: &buffers, activity: &activity };
+        let context = Context { config: &config, shared, metrics: &metrics };
+        let (from, to) = near.split();
+        let relay = both(&context, &mut accepted, Peer { from, to, half_close: true }, b"", b"");
+        let peers = async {
+            client.write_all(b"request").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut request = Vec::new();
+            far.read_to_end(&mut request).await.unwrap();
+            assert_eq!(request, b"request");
+            far.write_all(b"answer").await.unwrap();
+            drop(far);
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer, b"answer");
+        };
+        let (end, ()) = tokio::join!(relay, peers);
+        assert!(matches!(end, End::Complete), "{end:?}");
     }
 }
