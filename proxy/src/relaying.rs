@@ -2,11 +2,15 @@
 
 use crate::cli::RelayArgs;
 use crate::log;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use std::io;
 use steve_proxy::relay::{self, RelayError};
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// File descriptors for all that is not a connection: listeners, metrics, the runtime.
+const SPARE_FILES: u64 = 128;
 
 /// Why the command fails. One sentence each.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,7 @@ pub(crate) enum RelayingError {
 pub(crate) fn run(args: &RelayArgs) -> Result<(), RelayingError> {
     log::init(&args.log);
     let config = args.config()?;
+    raise_limit_of_files(config.max_connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -45,6 +50,24 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), RelayingError> {
         running.shutdown(signalled()).await;
         Ok(())
     })
+}
+
+/// Takes as many file descriptors as may be needed, if the system lets it: the usual soft limit, 1024,
+/// is for programs that use select(2).
+fn raise_limit_of_files(max_connections: usize) {
+    let needed = 2 * max_connections as u64 + SPARE_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let most = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit });
+    if raised.is_err() || most < needed {
+        tracing::warn!(
+            needed,
+            "too few file descriptors for --max-connections: raise LimitNOFILE="
+        );
+    }
 }
 
 /// Tells systemd, if that started the relay.

@@ -2,8 +2,6 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part")]
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -119,9 +117,17 @@ pub async fn within<F: Future>(future: F) -> F::Output {
     timeout(Duration::from_secs(120), future).await.expect("it hangs")
 }
 
+/// Bytes that repeat nowhere: SplitMix64.
 pub fn random(seed: u64, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    StdRng::seed_from_u64(seed).fill(&mut bytes[..]);
+    let words = (0..len as u64 / 8 + 1).map(|i| {
+        let x = (seed << 32 | i).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ x >> 31).to_le_bytes()
+    });
+    let mut bytes = Vec::with_capacity(len + 8);
+    words.for_each(|word| bytes.extend(word));
+    bytes.truncate(len);
     bytes
 }
 
