@@ -35,10 +35,10 @@ from pathlib import Path
 
 MIB = 1 << 20
 CHUNK = 256 * 1024
-BULK = 512 * MIB
+BULK = 256 * MIB
 ROUNDS = 5
-CONNECTIONS = 300
-PINGS = 3000
+CONNECTIONS = 200
+PINGS = 2000
 IDLE = 1000
 TICK = os.sysconf("SC_CLK_TCK")
 LIMIT = 60.0

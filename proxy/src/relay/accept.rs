@@ -116,12 +116,13 @@ async fn next(
     relay: &Relay,
 ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     loop {
-        let accepted = match listener.accept().await {
-            Ok((client, address)) => prepare(&client).map(|()| (client, address)),
-            Err(error) => Err(error),
-        };
-        match accepted {
-            Ok((client, address)) => return (client, address, relay.room().await),
+        match listener.accept().await {
+            Ok((client, address)) => {
+                // One that cannot be prepared is gone already.
+                if prepare(&client).is_ok() {
+                    return (client, address, relay.room().await);
+                }
+            }
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
                 sleep(ACCEPT_PAUSE).await;
@@ -171,12 +172,13 @@ async fn carry(
     let connected = timeout(config.connect_timeout, connect(&way.target)).await;
     let enclave = match connected {
         Ok(Ok(enclave)) => enclave,
-        Ok(Err(error)) => {
+        // Linux has a limit of its own for vsock, 2 s.
+        Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
             way.unreachable(&error);
             return "refused";
         }
-        Err(_) => {
-            way.unreachable(&"no answer within --connect-timeout");
+        _ => {
+            way.unreachable(&"no answer in time");
             return "connect_timeout";
         }
     };

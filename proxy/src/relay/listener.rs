@@ -8,6 +8,10 @@ use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
+/// Connections that may wait to be accepted, if `net.core.somaxconn` allows as many; the standard
+/// library has 128.
+const BACKLOG: i32 = 1024;
+
 /// The listeners of all routes, in their order.
 pub(super) fn open(routes: &[Route]) -> Result<Vec<TcpListener>, RelayError> {
     let mut passed = passed()?;
@@ -31,7 +35,9 @@ pub(super) fn open(routes: &[Route]) -> Result<Vec<TcpListener>, RelayError> {
 
 /// Listens on a TCP address; port 0 takes any free one.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    from_std(std::net::TcpListener::bind(address)?)
+    let listener = std::net::TcpListener::bind(address)?;
+    SockRef::from(&listener).listen(BACKLOG)?;
+    from_std(listener)
 }
 
 fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {

@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// How far the end of the relay has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Accepting,
     /// Open connections may finish.
