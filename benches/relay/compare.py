@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`steve-proxy relay` against socat, on this machine, in interleaved runs; less than two minutes.
+"""`steve-proxy relay` against socat, on this machine, in interleaved runs; a minute where nothing else runs.
 
     cargo build --release -p steve-proxy --bin steve-proxy
     apt-get install socat
@@ -22,6 +22,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import socket
 import statistics
 import struct
@@ -298,6 +299,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.proxy.exists():
         sys.exit(f"{arguments.proxy} is missing: cargo build --release --bin steve-proxy")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory() as directory:
