@@ -62,8 +62,8 @@ add() {
 if [[ -d $app ]]; then
     while IFS= read -r -d '' file; do
         [[ $file != *$'\n'* ]] || fail "a name in $app has a line break"
-        add "$file" "$app/$file"
-    done < <(cd "$app" && find . -mindepth 1 ! -type d -printf '%P\0')
+        add "${file#./}" "$app/${file#./}"
+    done < <(cd "$app" && find . ! -type d -print0)
 elif [[ -f $app ]]; then
     add usr/bin/app "$app"
 else
@@ -124,7 +124,7 @@ archive() {
             mode=0644
             [[ ! -x $file ]] || mode=0755
             size=$(stat -L -c %s "$file")
-            [[ $size -lt 0x100000000 ]] || fail "$file is too large for the format"
+            ((size < 2 ** 32)) || fail "$file is too large for the format"
             entry "$path" $((0100000 | mode)) 1 "$size"
             cat "$file"
             pad "$size"
