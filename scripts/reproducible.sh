@@ -21,13 +21,15 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 
 # build: all of it from the current directory, into $1
 build() {
-    local binaries=${CARGO_TARGET_DIR:-target}/$triple/release
+    local binaries=${CARGO_TARGET_DIR:-target}/$triple/release npm
     mkdir -p "$1"
+    sdk-wasm/build.sh &
+    npm=$!
     scripts/build-static.sh
     cp "$binaries/steve-proxy" "$binaries/steve-init" "$1/"
     deploy/image.sh --init "$1/steve-init" --proxy "$1/steve-proxy" --app "$1/steve-proxy" \
         --config deploy/init.json --out "$1/initramfs.cpio.gz"
-    sdk-wasm/build.sh
+    wait "$npm"
     (cd sdk-wasm && npm pack --silent --ignore-scripts --pack-destination "$1")
 }
 
@@ -95,14 +97,15 @@ section_of() {
 # first_difference FILE FILE: where they differ first
 first_difference() {
     local offset
-    offset=$(($(cmp "$1" "$2" | sed 's/.* byte \([0-9]*\),.*/\1/') - 1))
+    offset=$( (cmp "$1" "$2" || true) | sed 's/.* byte \([0-9]*\),.*/\1/')
+    offset=$((offset - 1))
     say "first difference: byte $offset"
     case $1 in
         *.tgz)
             mkdir "$elsewhere"/{a,b}
             tar -xzf "$1" -C "$elsewhere/a"
             tar -xzf "$2" -C "$elsewhere/b"
-            diff -rq "$elsewhere/a" "$elsewhere/b" | head -n 1
+            (diff -rq "$elsewhere/a" "$elsewhere/b" || true) | sed 1q
             ;;
         *.gz) ;;
         *) section_of "$offset" "$1" ;;

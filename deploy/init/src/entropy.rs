@@ -24,9 +24,7 @@ const ENOUGH: usize = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum EntropyError {
     /// Not an enclave, or the driver is missing.
-    #[error(
-        "no {NSM_DEVICE} after {LIMIT_SECONDS} s: {0}; is this an enclave, and the driver loaded?"
-    )]
+    #[error("cannot open {NSM_DEVICE}, tried for up to {LIMIT_SECONDS} s: {0}")]
     NoDevice(io::Error),
     /// The device refuses.
     #[error("{NSM_DEVICE} gives no random bytes")]

@@ -50,3 +50,26 @@ fn acknowledged(answer: &[u8]) -> io::Result<()> {
         _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(kind: u16, code: i32) -> [u8; 36] {
+        let mut message = [0; 36];
+        message[4..6].copy_from_slice(&kind.to_ne_bytes());
+        message[16..20].copy_from_slice(&code.to_ne_bytes());
+        message
+    }
+
+    #[test]
+    fn only_the_acknowledgement_is_success() {
+        acknowledged(&answer(NLMSG_ERROR, 0)).unwrap();
+        let refused = acknowledged(&answer(NLMSG_ERROR, -1)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        for wrong in [&answer(3, 0)[..], &answer(NLMSG_ERROR, 0)[..19], &[]] {
+            assert_eq!(acknowledged(wrong).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+        assert!(acknowledged(&answer(NLMSG_ERROR, i32::MIN)).is_err());
+    }
+}

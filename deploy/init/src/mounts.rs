@@ -1,5 +1,5 @@
-//! The file systems that programs expect. What can be written to is bounded, so that a full disk is
-//! an error of the program that fills it, and not the end of the enclave's memory.
+//! The file systems that programs expect. Those that can be written to are bounded, so that a full
+//! one is an error of the program that fills it, and not the end of the enclave's memory.
 
 use rustix::fs::{Mode, mkdir, symlink};
 use rustix::io::Errno;
