@@ -17,10 +17,10 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 mapfile -t flags < <(remap_flags rustc)
 flags+=(-Ctarget-feature=+crt-static)
 
-# Replaces RUSTFLAGS and all that configuration files say.
+# Replaces RUSTFLAGS and all that configuration files say. What C code there is, aws-lc, maps its paths itself.
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; printf '%s' "${flags[*]}")
-CFLAGS="-ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo -ffile-prefix-map=$PWD=/steve"
-export CARGO_ENCODED_RUSTFLAGS CFLAGS CARGO_INCREMENTAL=0 LC_ALL=C
+export CARGO_ENCODED_RUSTFLAGS CARGO_INCREMENTAL=0 LC_ALL=C
+unset CFLAGS
 
 say "rustc: $(rustc --version)"
 say "C compiler: $("${CC:-cc}" --version | head -n 1)"

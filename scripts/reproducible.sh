@@ -25,7 +25,7 @@ build() {
     mkdir -p "$1"
     sdk-wasm/build.sh &
     npm=$!
-    scripts/build-static.sh
+    scripts/build-static.sh || { wait "$npm"; fail "the binaries cannot be built"; }
     cp "$binaries/steve-proxy" "$binaries/steve-init" "$1/"
     deploy/image.sh --init "$1/steve-init" --proxy "$1/steve-proxy" --app "$1/steve-proxy" \
         --config deploy/init.json --out "$1/initramfs.cpio.gz"
