@@ -103,3 +103,13 @@ cargo_tool() {
     fi
     PATH=$tool_root/bin:$PATH
 }
+
+# remap_flags RUSTC: flags, one a line, with which binaries do not depend on where the sources, the
+# registry and the compiler are.
+remap_flags() {
+    printf -- '--remap-path-prefix=%s=%s\n' \
+        "$("$1" --print sysroot)/lib/rustlib/src/rust" \
+        "/rustc/$("$1" -vV | sed -n 's/^commit-hash: //p')" \
+        "${CARGO_HOME:-$HOME/.cargo}" /cargo \
+        "$PWD" /steve
+}
