@@ -6,6 +6,7 @@ import type { Platform } from "./platform.js";
 import { checkPolicy, type Policy } from "./policy.js";
 import { Scope } from "./scope.js";
 import { Sessions } from "./sessions.js";
+import { requireWebCrypto } from "./signatures.js";
 import { Transport } from "./transport.js";
 
 /** A key exchange and a cipher (SPEC.md, Section 4). */
@@ -62,6 +63,7 @@ export async function connectOn(
     options: ConnectOptions,
     dangerousRoot?: Uint8Array,
 ): Promise<Steve> {
+    requireWebCrypto();
     const origin = parseOrigin(options.origin);
     const suites = checkSuites(options.suites ?? DEFAULT_SUITES);
     const core = await platform.loadCore();

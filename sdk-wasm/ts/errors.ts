@@ -12,6 +12,7 @@ export type Stage = "setup" | "evidence" | "handshake" | "request" | "response" 
 export type ErrorCode =
     | "closed"
     | "invalid-options"
+    | "insecure-context"
     | "invalid-policy"
     | "invalid-request"
     | "request-body"
