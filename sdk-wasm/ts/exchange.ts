@@ -5,7 +5,7 @@ import { fieldLines, type Prepared, readHeaders } from "./request.js";
 import { endsSession } from "./retry.js";
 import { race, type Scope } from "./scope.js";
 import type { Session, Ticket } from "./session.js";
-import type { Tunnel } from "./tunnel.js";
+import { refusalIn, type Tunnel } from "./tunnel.js";
 
 /** Most bytes of a body in one frame. */
 export const MAX_CONTENT = 65_536;
@@ -201,7 +201,8 @@ export class Exchange {
             return outer.value;
         }
         this.scope.signal.throwIfAborted();
-        if (this.#tunnel?.refusal !== undefined) throw this.#tunnel.refusal;
+        const refusal = refusalIn(this.#core, this.#tunnel?.closed);
+        if (refusal !== undefined) throw refusal;
         this.#current((stream) => stream.end());
         throw new SteveError("truncated", this.#stage, "the response has ended");
     }

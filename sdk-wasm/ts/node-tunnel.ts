@@ -1,8 +1,8 @@
-import * as http from "node:http";
-import * as https from "node:https";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { isPlainCode, outerStatus, type SteveError, transportError } from "./errors.js";
-import { type OpenTunnel, refusalOf, type Tunnel } from "./tunnel.js";
+import { httpFor } from "./node-http.js";
+import type { OpenTunnel, Tunnel } from "./tunnel.js";
 import { type ByteDuplex, Connection } from "./websocket/connection.js";
 import { acceptFor, makeKey } from "./websocket/handshake.js";
 
@@ -21,10 +21,10 @@ export const nodeTunnels: OpenTunnel = async (url, signal) => {
     return tunnelOver(socket, signal);
 };
 
-function upgrade(url: string, key: string, signal: AbortSignal) {
+async function upgrade(url: string, key: string, signal: AbortSignal) {
+    const target = new URL(url.replace(/^ws/, "http"));
+    const { request } = await httpFor(target.protocol);
     return new Promise<{ socket: Duplex; accept: string | undefined }>((resolve, reject) => {
-        const target = new URL(url.replace(/^ws/, "http"));
-        const { request } = target.protocol === "https:" ? https : http;
         const outer = request(target, {
             headers: {
                 connection: "Upgrade",
@@ -51,7 +51,7 @@ function upgrade(url: string, key: string, signal: AbortSignal) {
     });
 }
 
-async function refusalIn(answer: http.IncomingMessage): Promise<SteveError> {
+async function refusalIn(answer: IncomingMessage): Promise<SteveError> {
     let text = "";
     answer.setEncoding("latin1");
     for await (const chunk of answer) {
@@ -92,8 +92,8 @@ function tunnelOver(socket: Duplex, signal: AbortSignal): Tunnel {
             // Nobody reads on: the answer to the Close is not awaited.
             socket.end(() => socket.destroy());
         },
-        get refusal() {
-            return refusalOf(connection.closed.code, connection.closed.reason);
+        get closed() {
+            return connection.closed;
         },
     };
 }

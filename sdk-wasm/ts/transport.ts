@@ -9,9 +9,36 @@ const STREAM_TYPE = "application/vnd.steve.stream";
 const MAX_EVIDENCE_LENGTH = 196_608;
 const MAX_ERROR_LENGTH = 1024;
 
+/** An outer request. The optional members are for browsers. */
+export interface OuterInit {
+    readonly method: "POST";
+    readonly headers: Record<string, string>;
+    readonly body: OuterBody;
+    readonly signal: AbortSignal;
+    readonly duplex?: "half";
+    readonly cache?: "no-store";
+    readonly credentials?: "omit";
+    readonly redirect?: "error";
+    readonly referrerPolicy?: "no-referrer";
+}
+
+/** What is needed of the answer to one. */
+export interface OuterAnswer {
+    readonly status: number;
+    readonly body: ReadableStream<Uint8Array> | null;
+}
+
+/** `fetch`, or what does as much of it as is needed. */
+export type OuterFetch = (url: string, init: OuterInit) => Promise<OuterAnswer>;
+
+/** The platform's `fetch`, or a caller's. */
+export function outerFetch(platform: typeof fetch): OuterFetch {
+    return (url, init) => platform(url, init as RequestInit);
+}
+
 /** What of the platform carries the outer requests. */
 export interface Carrier {
-    readonly fetch: typeof fetch;
+    readonly fetch: OuterFetch;
     readonly openTunnel: OpenTunnel;
     /** True where a request body can be a stream. */
     readonly streamsUploads: (url: string) => boolean;
@@ -74,18 +101,18 @@ export class Transport {
         stage: Stage,
         signal: AbortSignal,
     ): Promise<ReadableStream<Uint8Array>> {
-        const init = {
+        const init: OuterInit = {
             method: "POST",
             headers: { "content-type": type },
-            body: body as BodyInit,
+            body,
             signal,
             cache: "no-store",
             credentials: "omit",
             redirect: "error",
             referrerPolicy: "no-referrer",
             ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
-        } satisfies RequestInit & { duplex?: "half" };
-        let response: Response;
+        };
+        let response: OuterAnswer;
         try {
             const answer = this.#carrier.fetch(`${this.#origin}${BASE}${path}`, init);
             response = await race(answer, signal);
@@ -100,7 +127,7 @@ export class Transport {
 
 /** The code in `{"error":"<code>"}`, if there is one that can be shown to a person. */
 async function errorCode(
-    response: Response,
+    response: OuterAnswer,
     stage: Stage,
     signal: AbortSignal,
 ): Promise<string | undefined> {

@@ -1,0 +1,52 @@
+import * as http from "node:http";
+import { pipeline } from "node:stream/promises";
+import type { OuterAnswer, OuterFetch } from "./transport.js";
+
+/** Unused connections are closed before most servers close them. */
+const UNUSED_MS = 4_000;
+
+type Requests = Pick<typeof http, "request" | "Agent">;
+
+/** Node's HTTP for a URL with this scheme; TLS is loaded when it is needed. */
+export async function httpFor(protocol: string): Promise<Requests> {
+    return protocol === "https:" ? import("node:https") : http;
+}
+
+/** What the package needs of `fetch`, on Node's own HTTP: `fetch` takes much longer to start. */
+export function nodeFetch(): OuterFetch {
+    let agent: http.Agent | undefined;
+    return async (url, { method, headers, body, signal }) => {
+        const target = new URL(url);
+        const { request, Agent } = await httpFor(target.protocol);
+        agent ??= new Agent({ keepAlive: true, timeout: UNUSED_MS });
+        const outer = request(target, { method, headers, agent, signal });
+        return new Promise((resolve, reject) => {
+            outer.on("response", (answer) => resolve(read(answer)));
+            outer.on("error", reject);
+            if (body instanceof Uint8Array) outer.end(body);
+            // It may fail after the response has begun, which then breaks off.
+            else
+                pipeline(body instanceof Blob ? body.stream() : body, outer).catch(() =>
+                    outer.destroy(),
+                );
+        });
+    };
+}
+
+function read(answer: http.IncomingMessage): OuterAnswer {
+    const chunks = answer[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    const body = new ReadableStream<Uint8Array>(
+        {
+            async pull(controller) {
+                const { done, value } = await chunks.next();
+                if (done) controller.close();
+                else controller.enqueue(value);
+            },
+            cancel() {
+                answer.destroy();
+            },
+        },
+        { highWaterMark: 0 },
+    );
+    return { status: answer.statusCode ?? 0, body };
+}
