@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { before, test } from "node:test";
-import { verdictsOn } from "../dist/signatures.js";
+import { Signatures } from "../dist/signatures.js";
 import { loadDangerous } from "./support/core.js";
 import * as core from "../ts/generated/vectors/steve_wasm.js";
 
@@ -127,7 +127,7 @@ function begin(appraiser, { evidence, challenge, sent, now }) {
 
 async function appraise(appraiser, vector) {
     const appraisal = begin(appraiser, vector);
-    return appraisal.finish(await verdictsOn(appraisal.signatures()));
+    return appraisal.finish(await new Signatures().verdictsOn(appraisal.signatures()));
 }
 
 test("evidence", async () => {

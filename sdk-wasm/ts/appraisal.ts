@@ -11,7 +11,7 @@ import { describe, type VerifiedEnclave } from "./enclave.js";
 import { SteveError } from "./errors.js";
 import type { Pin, PinStore } from "./pin-store.js";
 import { type CheckedPolicy, recordedPolicy } from "./policy.js";
-import { verdictsOn } from "./signatures.js";
+import { Signatures } from "./signatures.js";
 import type { Transport } from "./transport.js";
 
 /** How evidence is appraised. */
@@ -40,6 +40,7 @@ export function isValid({ info, clock }: Trusted): boolean {
 export class Appraisal {
     readonly #core: Core;
     readonly #options: AppraisalOptions;
+    readonly #signatures = new Signatures();
 
     constructor(core: Core, options: AppraisalOptions) {
         this.#core = core;
@@ -107,7 +108,7 @@ export class Appraisal {
                 appraiser.free();
             }
         });
-        const verdicts = await verdictsOn(appraisal.signatures());
+        const verdicts = await this.#signatures.verdictsOn(appraisal.signatures());
         return guarded(this.#core, "evidence", () => appraisal.finish(verdicts));
     }
 }

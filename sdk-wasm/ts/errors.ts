@@ -15,6 +15,7 @@ export type ErrorCode =
     | "insecure-context"
     | "invalid-policy"
     | "invalid-request"
+    | "invalid-response"
     | "request-body"
     | "redirect"
     | "transport"

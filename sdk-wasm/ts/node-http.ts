@@ -12,7 +12,10 @@ export async function httpFor(protocol: string): Promise<Requests> {
     return protocol === "https:" ? import("node:https") : http;
 }
 
-/** What the package needs of `fetch`, on Node's own HTTP: `fetch` takes much longer to start. */
+/**
+ * What the package needs of `fetch`, on Node's own HTTP: `fetch` takes much longer to start. For the
+ * same reason nothing here names `ReadableStream`.
+ */
 export function nodeFetch(): OuterFetch {
     let agent: http.Agent | undefined;
     return async (url, { method, headers, body, signal }) => {
@@ -25,28 +28,22 @@ export function nodeFetch(): OuterFetch {
             outer.on("error", reject);
             if (body instanceof Uint8Array) outer.end(body);
             // It may fail after the response has begun, which then breaks off.
-            else
-                pipeline(body instanceof Blob ? body.stream() : body, outer).catch(() =>
-                    outer.destroy(),
-                );
+            else pipeline(chunksOf(body), outer).catch(() => outer.destroy());
         });
     };
 }
 
+function chunksOf(body: Blob | ReadableStream<Uint8Array>) {
+    return body instanceof Blob ? body.stream() : body;
+}
+
 function read(answer: http.IncomingMessage): OuterAnswer {
     const chunks = answer[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
-    const body = new ReadableStream<Uint8Array>(
-        {
-            async pull(controller) {
-                const { done, value } = await chunks.next();
-                if (done) controller.close();
-                else controller.enqueue(value);
-            },
-            cancel() {
-                answer.destroy();
-            },
+    const body = {
+        read: () => chunks.next(),
+        cancel: async () => {
+            answer.destroy();
         },
-        { highWaterMark: 0 },
-    );
+    };
     return { status: answer.statusCode ?? 0, body };
 }

@@ -22,10 +22,16 @@ export interface OuterInit {
     readonly referrerPolicy?: "no-referrer";
 }
 
+/** Bytes that come: the reader of a `ReadableStream`, or what does as much of it as is needed. */
+export interface Incoming {
+    read(): Promise<{ readonly done?: boolean; readonly value?: Uint8Array | undefined }>;
+    cancel(reason?: unknown): Promise<void>;
+}
+
 /** What is needed of the answer to one. */
 export interface OuterAnswer {
     readonly status: number;
-    readonly body: ReadableStream<Uint8Array> | null;
+    readonly body: Incoming | null;
 }
 
 /** `fetch`, or what does as much of it as is needed. */
@@ -33,7 +39,10 @@ export type OuterFetch = (url: string, init: OuterInit) => Promise<OuterAnswer>;
 
 /** The platform's `fetch`, or a caller's. */
 export function outerFetch(platform: typeof fetch): OuterFetch {
-    return (url, init) => platform(url, init as RequestInit);
+    return async (url, init) => {
+        const { status, body } = await platform(url, init as RequestInit);
+        return { status, body: body?.getReader() ?? null };
+    };
 }
 
 /** What of the platform carries the outer requests. */
@@ -83,7 +92,7 @@ export class Transport {
     }
 
     /** Posts a stream; gives the bytes of a successful answer. */
-    async stream(body: OuterBody, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    async stream(body: OuterBody, signal: AbortSignal): Promise<Incoming> {
         return this.#post("/stream", STREAM_TYPE, body, "request", signal);
     }
 
@@ -91,7 +100,11 @@ export class Transport {
     async tunnel(signal: AbortSignal): Promise<Tunnel> {
         const url = new URL(`${this.#origin}${BASE}/tunnel`);
         url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-        return this.#carrier.openTunnel(url.href, signal);
+        const opening = this.#carrier.openTunnel(url.href, signal);
+        return race(opening, signal).catch((error: unknown) => {
+            opening.then((late) => late.close()).catch(() => undefined);
+            throw error;
+        });
     }
 
     async #post(
@@ -100,7 +113,7 @@ export class Transport {
         body: OuterBody,
         stage: Stage,
         signal: AbortSignal,
-    ): Promise<ReadableStream<Uint8Array>> {
+    ): Promise<Incoming> {
         const init: OuterInit = {
             method: "POST",
             headers: { "content-type": type },
@@ -110,7 +123,8 @@ export class Transport {
             credentials: "omit",
             redirect: "error",
             referrerPolicy: "no-referrer",
-            ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
+            // Node loads the class of the others when it is named.
+            ...(body instanceof Uint8Array ? {} : { duplex: "half" }),
         };
         let response: OuterAnswer;
         try {
@@ -144,23 +158,22 @@ async function errorCode(
 
 /** Reads a whole body of at most `limit` bytes. */
 async function readUpTo(
-    body: ReadableStream<Uint8Array>,
+    body: Incoming,
     limit: number,
     stage: Stage,
     signal: AbortSignal,
 ): Promise<Uint8Array> {
-    const reader = body.getReader();
     const chunks: Uint8Array[] = [];
     let length = 0;
     for (;;) {
-        const { done, value } = await reader.read().catch((cause: unknown) => {
+        const { done, value } = await body.read().catch((cause: unknown) => {
             signal.throwIfAborted();
             throw transportError(stage, cause);
         });
-        if (done) return concatenate(chunks);
+        if (done || value === undefined) return concatenate(chunks);
         length += value.length;
         if (length > limit) {
-            reader.cancel().catch(() => undefined);
+            body.cancel().catch(() => undefined);
             throw notSteve(stage, "it is longer than it may be");
         }
         chunks.push(value);
