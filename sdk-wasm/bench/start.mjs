@@ -6,7 +6,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { startApp } from "../tests/support/app.js";
-import { PROFILE } from "../tests/support/fixture.js";
 import { startProxy } from "../tests/support/proxy.js";
 
 const child = new URL("start-once.mjs", import.meta.url).pathname;
@@ -16,7 +15,7 @@ const app = await startApp();
 const proxy = await startProxy(app.port);
 try {
     const { origin, root } = proxy;
-    const input = JSON.stringify({ origin, root, profile: PROFILE });
+    const input = JSON.stringify({ origin, root });
     const results = [];
     for (let run = 0; run <= runs; run += 1) {
         const { stdout } = await promisify(execFile)(process.execPath, [child, input]);

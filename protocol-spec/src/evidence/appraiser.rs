@@ -122,11 +122,17 @@ impl Appraiser {
     }
 
     /// Shows `collector` each signature that an appraisal of this evidence would verify.
-    pub(super) fn read_signatures(&self, evidence: &[u8], now_ms: u64, collector: &dyn Verifier) {
-        if let Ok(evidence) = Evidence::decode(evidence) {
-            // What fails here fails in the appraisal as well, which says why.
-            let _ = self.attested(evidence.document, now_ms, &mut Report::new(), collector);
-        }
+    pub(super) fn read_signatures(
+        &self,
+        evidence: &[u8],
+        now_ms: u64,
+        collector: &dyn Verifier,
+    ) -> Result<(), AppraisalError> {
+        let evidence = Evidence::decode(evidence).map_err(|_| EncodingError::Evidence)?;
+        let document = UnverifiedDocument::decode(evidence.document)?;
+        document.check_root(&self.anchor)?;
+        let leaf = document.check_certificates(now_ms, collector)?;
+        document.check_signature(&leaf, collector)
     }
 
     /// Appraises evidence that was not made for a challenge, for auditors.
