@@ -1,6 +1,7 @@
 /**
  * node bench/start.mjs [RUNS]: the CPU time from the import of the package to a verified session, in
- * fresh processes of Node against the real proxy with the development attester. All threads count.
+ * fresh processes of Node against the real proxy with the development attester. All threads count. For
+ * the first use of an origin; with STEVE_PROXY as in the tests.
  */
 
 import { execFile } from "node:child_process";

@@ -212,6 +212,17 @@ test("a valid signature is one under its key, again and again", async () => {
     }
 });
 
+test("http and https are of use in one process", async () => {
+    const { port } = fixture.proxy;
+    // The proxy has no TLS: it takes the handshake for a bad request.
+    await assert.rejects(fixture.connect({ origin: `https://127.0.0.1:${port}` }), (error) => {
+        assert.equal(error.code, "transport");
+        assert.equal(error.cause.library, "SSL routines");
+        return true;
+    });
+    await fixture.connect();
+});
+
 test("without WebCrypto there is no connection, and a reason", async () => {
     const script = `
         Object.defineProperty(globalThis, "crypto", { value: undefined });

@@ -17,11 +17,13 @@ export async function httpFor(protocol: string): Promise<Requests> {
  * same reason nothing here names `ReadableStream`.
  */
 export function nodeFetch(): OuterFetch {
-    let agent: http.Agent | undefined;
+    const agents = new Map<string, http.Agent>();
     return async (url, { method, headers, body, signal }) => {
         const target = new URL(url);
         const { request, Agent } = await httpFor(target.protocol);
-        agent ??= new Agent({ keepAlive: true, timeout: UNUSED_MS });
+        const known = agents.get(target.protocol);
+        const agent = known ?? new Agent({ keepAlive: true, timeout: UNUSED_MS });
+        agents.set(target.protocol, agent);
         const outer = request(target, { method, headers, agent, signal });
         return new Promise((resolve, reject) => {
             outer.on("response", (answer) => resolve(read(answer)));
