@@ -6,7 +6,7 @@ use crate::{milliseconds, rng};
 use js_sys::Uint8Array;
 use steve_protocol::evidence::{
     Appraiser as ProtocolAppraiser, Challenge, PcrTrust, PendingAppraisal, Report, Signed,
- VerifiedEnclave,
+    VerifiedEnclave,
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
