@@ -29,7 +29,10 @@ console.log("bytes\t\tRustCrypto\tSIMD\t\tratio");
 for (const length of lengths) {
     for (const operation of ["open", "seal"]) {
         const { simd, scalar } = best(length, operation);
-        const row = [`${length} ${operation}`, ...[scalar, simd].map((speed) => `${speed.toFixed(3)} GB/s`)];
+        const row = [
+            `${length} ${operation}`,
+            ...[scalar, simd].map((speed) => `${speed.toFixed(3)} GB/s`),
+        ];
         console.log(row.concat((simd / scalar).toFixed(2)).join("\t"));
     }
 }

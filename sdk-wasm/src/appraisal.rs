@@ -3,8 +3,10 @@
 use crate::fault::Fault;
 use crate::policy::Policy;
 use crate::{milliseconds, rng};
+use js_sys::Uint8Array;
 use steve_protocol::evidence::{
-    Appraiser as ProtocolAppraiser, Challenge, PcrTrust, Report, VerifiedEnclave,
+    Appraiser as ProtocolAppraiser, Challenge, PcrTrust, PendingAppraisal, Report, Signed,
+    VerifiedEnclave,
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -49,20 +51,43 @@ impl Appraiser {
         Ok(())
     }
 
-    /// Appraises the answer to a challenge that was sent at `sent_ms`.
-    pub fn appraise(
+    /// Begins to appraise the answer to a challenge that was sent at `sent_ms`.
+    pub fn begin(
         &self,
-        evidence: &[u8],
+        evidence: Vec<u8>,
         challenge: &[u8],
         sent_ms: f64,
-        origin: &str,
+        origin: String,
         now_ms: f64,
-    ) -> Result<Enclave, Fault> {
+    ) -> Result<Appraisal, Fault> {
         let wrong = |_| Fault::new("invalid-options", "a challenge is 32 bytes");
         let challenge: [u8; 32] = challenge.try_into().map_err(wrong)?;
         let (sent_ms, now_ms) = (milliseconds(sent_ms), milliseconds(now_ms));
         let challenge = Challenge::from(challenge);
-        Ok(Enclave(self.0.appraise(evidence, &challenge, sent_ms, origin, now_ms)?))
+        Ok(Appraisal(self.0.begin(evidence, challenge, sent_ms, origin, now_ms)))
+    }
+}
+
+/// An appraisal that waits for verdicts on signatures.
+#[wasm_bindgen]
+pub struct Appraisal(PendingAppraisal);
+
+#[wasm_bindgen]
+impl Appraisal {
+    /// What is to be verified by ECDSA with SHA-384 on P-384. Three arrays for each signature: public
+    /// key (an uncompressed point), message, and r and s in 48 bytes each.
+    pub fn signatures(&self) -> Vec<Uint8Array> {
+        let copies = |signed: &Signed| {
+            [&signed.public_key[..], &signed.message, &signed.signature].map(Uint8Array::from)
+        };
+        self.0.signatures().iter().flat_map(copies).collect()
+    }
+
+    /// Makes every check. `verdicts` has a 1 for each signature that is valid, in their order; what
+    /// has another number, or none, is not valid. Consumes the appraisal.
+    pub fn finish(self, verdicts: &[u8]) -> Result<Enclave, Fault> {
+        let verdicts: Vec<_> = verdicts.iter().map(|verdict| *verdict == 1).collect();
+        Ok(Enclave(self.0.finish(&verdicts)?))
     }
 }
 

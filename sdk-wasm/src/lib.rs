@@ -12,11 +12,11 @@ mod stream;
 #[cfg(feature = "test-vectors")]
 mod vectors;
 
-pub use appraisal::{Appraiser, Enclave, challenge};
+pub use appraisal::{Appraisal, Appraiser, Enclave, challenge};
 pub use fault::Fault;
 pub use handshake::{Handshake, Session};
 pub use policy::Policy;
-pub use stream::{EventKind, Stream};
+pub use stream::{EventKind, Stream, close_status};
 #[cfg(feature = "test-vectors")]
 pub use vectors::{decode_head, open_frames, seal_frame};
 

@@ -201,6 +201,12 @@ impl Stream {
     }
 }
 
+/// The HTTP status that the code of a tunnel's Close frame stands for, if it stands for one.
+#[wasm_bindgen(js_name = closeStatus)]
+pub fn close_status(code: u16) -> Option<u16> {
+    steve_protocol::tunnel::close_status(code)
+}
+
 /// Names, and values as bytes.
 fn pairs(fields: Vec<String>) -> Result<Vec<(String, Vec<u8>)>, Fault> {
     let invalid =

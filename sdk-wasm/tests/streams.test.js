@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { receiptOf, SteveError } from "steve-sdk/dangerous-development";
+import { nodeFetch } from "../dist/node-http.js";
 import { nodeTunnels } from "../dist/node-tunnel.js";
 import { startFixture } from "./support/fixture.js";
 
@@ -177,6 +178,7 @@ test("without streaming requests, streams take the tunnel", async () => {
     const { PROFILE } = await import("./support/fixture.js");
     const platform = {
         loadCore: loadDangerous,
+        fetch: nodeFetch(),
         tunnels: () => (url, signal) => {
             opened.push(url);
             return nodeTunnels(url, signal);

@@ -2,6 +2,7 @@ import { Clock } from "./clock.js";
 import {
     type Appraiser,
     type Core,
+    type CoreAppraisal,
     type Enclave,
     guarded,
     type Policy as CorePolicy,
@@ -10,6 +11,7 @@ import { describe, type VerifiedEnclave } from "./enclave.js";
 import { SteveError } from "./errors.js";
 import type { Pin, PinStore } from "./pin-store.js";
 import { type CheckedPolicy, recordedPolicy } from "./policy.js";
+import { Signatures } from "./signatures.js";
 import type { Transport } from "./transport.js";
 
 /** How evidence is appraised. */
@@ -38,6 +40,7 @@ export function isValid({ info, clock }: Trusted): boolean {
 export class Appraisal {
     readonly #core: Core;
     readonly #options: AppraisalOptions;
+    readonly #signatures = new Signatures();
 
     constructor(core: Core, options: AppraisalOptions) {
         this.#core = core;
@@ -50,13 +53,13 @@ export class Appraisal {
         const sent = clock.now();
         const evidence = await transport.evidence(challenge, signal);
         const appraise = (policy: CorePolicy) =>
-            this.#withAppraiser(policy, (appraiser) =>
-                appraiser.appraise(evidence, challenge, sent, this.#options.origin, clock.now()),
+            this.#appraise(policy, (appraiser) =>
+                appraiser.begin(evidence, challenge, sent, this.#options.origin, clock.now()),
             );
         const { policy } = this.#options;
         const enclave =
             "pinned" in policy
-                ? appraise(policy.pinned)
+                ? await appraise(policy.pinned)
                 : await this.#onFirstUse(policy.store, clock, appraise);
         return { enclave, info: describe(enclave), clock };
     }
@@ -65,18 +68,18 @@ export class Appraisal {
     async #onFirstUse(
         store: PinStore,
         clock: Clock,
-        appraise: (policy: CorePolicy) => Enclave,
+        appraise: (policy: CorePolicy) => Promise<Enclave>,
     ): Promise<Enclave> {
         const { origin } = this.#options;
-        const recorded = (pin: Pin | undefined) => {
+        const recorded = async (pin: Pin | undefined) => {
             const policy = recordedPolicy(this.#core, pin);
             try {
-                return appraise(policy);
+                return await appraise(policy);
             } finally {
                 policy.free();
             }
         };
-        const enclave = recorded(await fromStore(store.load(origin)));
+        const enclave = await recorded(await fromStore(store.load(origin)));
         if (enclave.trust() !== "first-use") return enclave;
         const { pcrs } = describe(enclave);
         const pin = {
@@ -90,17 +93,23 @@ export class Appraisal {
         return recorded(found);
     }
 
-    #withAppraiser(policy: CorePolicy, call: (appraiser: Appraiser) => Enclave): Enclave {
+    /** The core has the rules, and the platform verifies signatures for it. */
+    async #appraise(
+        policy: CorePolicy,
+        begin: (appraiser: Appraiser) => CoreAppraisal,
+    ): Promise<Enclave> {
         const { maxEvidenceAge, maxClockSkew, dangerousRoot } = this.#options;
-        return guarded(this.#core, "evidence", () => {
+        const appraisal = guarded(this.#core, "evidence", () => {
             const appraiser = new this.#core.Appraiser(policy, maxEvidenceAge, maxClockSkew);
             try {
                 if (dangerousRoot !== undefined) trustRoot(appraiser, dangerousRoot);
-                return call(appraiser);
+                return begin(appraiser);
             } finally {
                 appraiser.free();
             }
         });
+        const verdicts = await this.#signatures.verdictsOn(appraisal.signatures());
+        return guarded(this.#core, "evidence", () => appraisal.finish(verdicts));
     }
 }
 

@@ -1,6 +1,7 @@
 import { bodyLength } from "./body.js";
 import { Exchange, type Head } from "./exchange.js";
 import type { Core } from "./core.js";
+import { SteveError } from "./errors.js";
 import type { Prepared } from "./request.js";
 import type { Scope } from "./scope.js";
 import type { Ticket } from "./session.js";
@@ -110,13 +111,13 @@ async function sendTunnel(
     request: Prepared,
 ): Promise<void> {
     const tunnel = await transport.tunnel(exchange.scope.signal);
-    exchange.receive(tunnel.readable, tunnel);
+    exchange.receive(tunnel.readable.getReader(), tunnel);
     await tunnel.send(exchange.take());
     exchange.head(request, false);
     await tunnel.send(exchange.take());
     const upload = async () => {
         for await (const frame of exchange.upload(request)) await tunnel.send(frame);
     };
-    // What fails here fails the response as well, which has its reader.
-    upload().catch(() => tunnel.close());
+    // When the tunnel fails, its reader sees that, after what came before.
+    upload().catch((error) => error instanceof SteveError && exchange.abort(error));
 }

@@ -1,11 +1,13 @@
 import type { Core } from "./core.js";
 import type { Platform } from "./platform.js";
+import { outerFetch } from "./transport.js";
 import { webSocketTunnels } from "./tunnel.js";
 
 /** Browsers: pages, workers and service workers. */
 export function browserPlatform(loadCore: () => Promise<Core>): Platform {
     return {
         loadCore,
+        fetch: outerFetch((input, init) => fetch(input, init)),
         tunnels: (constructor) => webSocketTunnels(constructor ?? globalThis.WebSocket),
         streamsUploads,
     };

@@ -6,7 +6,8 @@ import type { Platform } from "./platform.js";
 import { checkPolicy, type Policy } from "./policy.js";
 import { Scope } from "./scope.js";
 import { Sessions } from "./sessions.js";
-import { Transport } from "./transport.js";
+import { requireWebCrypto } from "./signatures.js";
+import { outerFetch, Transport } from "./transport.js";
 
 /** A key exchange and a cipher (SPEC.md, Section 4). */
 export type Suite =
@@ -48,7 +49,10 @@ export interface ConnectOptions {
      * How far evidence may be ahead of this machine's clock: milliseconds. Without this: 5 minutes.
      */
     readonly maxClockSkew?: number;
-    /** Sends the outer requests instead of the platform's `fetch`. */
+    /**
+     * Sends the outer requests. Without this: the platform's `fetch`; in Node its module `http`,
+     * which starts faster.
+     */
     readonly fetch?: typeof fetch;
     /** Opens tunnels instead of the platform's way. */
     readonly WebSocket?: typeof WebSocket;
@@ -62,6 +66,7 @@ export async function connectOn(
     options: ConnectOptions,
     dangerousRoot?: Uint8Array,
 ): Promise<Steve> {
+    requireWebCrypto();
     const origin = parseOrigin(options.origin);
     const suites = checkSuites(options.suites ?? DEFAULT_SUITES);
     const core = await platform.loadCore();
@@ -71,7 +76,7 @@ export async function connectOn(
     listen(events, options.on ?? {});
     const work = new Scope();
     const transport = new Transport(origin, {
-        fetch: options.fetch ?? ((input, init) => fetch(input, init)),
+        fetch: options.fetch === undefined ? platform.fetch : outerFetch(options.fetch),
         openTunnel: platform.tunnels(options.WebSocket),
         streamsUploads: platform.streamsUploads,
     });

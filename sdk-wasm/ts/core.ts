@@ -5,10 +5,17 @@ import type * as generated from "./generated/core/steve_wasm.js";
 /** The WebAssembly core, loaded. */
 export type Core = Pick<
     typeof generated,
-    "Appraiser" | "EventKind" | "Fault" | "Handshake" | "Policy" | "challenge"
+    "Appraiser" | "EventKind" | "Fault" | "Handshake" | "Policy" | "challenge" | "closeStatus"
 >;
 
-export type { Appraiser, Enclave, Policy, Session, Stream } from "./generated/core/steve_wasm.js";
+export type {
+    Appraisal as CoreAppraisal,
+    Appraiser,
+    Enclave,
+    Policy,
+    Session,
+    Stream,
+} from "./generated/core/steve_wasm.js";
 
 /** Numbers of the core's `EventKind`. */
 export const Kind = { none: 0, informational: 1, head: 2, data: 3, trailers: 4, reset: 5 } as const;

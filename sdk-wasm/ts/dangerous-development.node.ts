@@ -12,7 +12,8 @@ export type { DangerousConnectOptions } from "./dangerous-root.js";
 const platform = nodePlatform(
     once(async () => {
         const file = new URL("./generated/dangerous/steve_wasm_bg.wasm", import.meta.url);
-        await core.default({ module_or_path: await readFile(file) });
+        // `default` would ask whether it is given a Response, and all of undici would be loaded.
+        core.initSync({ module: await WebAssembly.compile(await readFile(file)) });
         return core;
     }),
 );

@@ -1,5 +1,6 @@
 import type { ConnectOptions } from "./connect.js";
 import { invalidOptions } from "./errors.js";
+import { requireWebCrypto } from "./signatures.js";
 
 /** How to connect to an enclave of a development attester. */
 export interface DangerousConnectOptions extends ConnectOptions {
@@ -12,6 +13,7 @@ export interface DangerousConnectOptions extends ConnectOptions {
 
 /** SHA-256 of the DER of a certificate. */
 export async function rootHash(certificate: string | Uint8Array): Promise<Uint8Array> {
+    requireWebCrypto();
     const der = typeof certificate === "string" ? fromPem(certificate) : certificate;
     return new Uint8Array(await crypto.subtle.digest("SHA-256", der as Uint8Array<ArrayBuffer>));
 }

@@ -5,10 +5,17 @@ import { fieldLines, type Prepared, readHeaders } from "./request.js";
 import { endsSession } from "./retry.js";
 import { race, type Scope } from "./scope.js";
 import type { Session, Ticket } from "./session.js";
-import type { Tunnel } from "./tunnel.js";
+import type { Incoming } from "./transport.js";
+import { refusalIn, type Tunnel } from "./tunnel.js";
 
 /** Most bytes of a body in one frame. */
 export const MAX_CONTENT = 65_536;
+
+/** How long the outer response may go on after the inner one is complete: milliseconds. */
+const MAX_REST_MS = 1_000;
+
+/** Most informational responses before a final one. */
+const MAX_INFORMATIONAL = 64;
 
 /** The head of a response, or trailers. */
 export interface Head {
@@ -40,7 +47,7 @@ export class Exchange {
     readonly #core: Core;
     readonly #opened: () => void;
     #stream: Stream | undefined;
-    #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    #reader: Incoming | undefined;
     #tunnel: Tunnel | undefined;
     #uploading = false;
     #uploadError: SteveError | undefined;
@@ -93,22 +100,24 @@ export class Exchange {
     }
 
     /** Reads the response from here on. */
-    receive(readable: ReadableStream<Uint8Array>, tunnel?: Tunnel): void {
+    receive(incoming: Incoming, tunnel?: Tunnel): void {
         // A tunnel is there before the proxy has seen the stream.
         if (tunnel === undefined) this.#opened();
-        this.#reader = readable.getReader();
+        this.#reader = incoming;
         this.#tunnel = tunnel;
     }
 
     /** The final head. */
     async nextHead(onInformational: Prepared["onInformational"]): Promise<Head> {
-        for (;;) {
+        for (let count = 0; count <= MAX_INFORMATIONAL; count += 1) {
             const kind = await this.#next();
             if (kind === Kind.head) return this.#current(readHead);
             if (kind !== Kind.informational) throw this.#unexpected(kind);
             const { status, headers } = this.#current(readHead);
             onInformational?.(status, headers);
         }
+        const message = `the app sent more than ${MAX_INFORMATIONAL} informational responses`;
+        throw new SteveError("invalid-response", "request", message);
     }
 
     /** The next piece of the body. Not to be called after the last one, or an error. */
@@ -144,8 +153,13 @@ export class Exchange {
             this.scope.abort(new DOMException("the response is complete", "AbortError"));
         } else if (reader !== undefined) {
             // The outer response ends here too; a connection whose response was read is used again.
-            const rest = reader.read().then(({ done }) => (done ? undefined : reader.cancel()));
-            rest.catch(() => undefined);
+            const cancel = () => void reader.cancel().catch(() => undefined);
+            const timer = setTimeout(cancel, MAX_REST_MS);
+            reader
+                .read()
+                .then(({ done }) => done || cancel())
+                .catch(() => undefined)
+                .finally(() => clearTimeout(timer));
         }
     }
 
@@ -185,9 +199,12 @@ export class Exchange {
         for (;;) {
             this.scope.signal.throwIfAborted();
             const kind = this.#current((stream) => stream.next());
-            if (kind !== Kind.none) return kind;
+            if (kind !== Kind.none) {
+                // Bytes that did not open as a frame keep nothing alive.
+                this.session.touch();
+                return kind;
+            }
             const chunk = await this.#read();
-            this.session.touch();
             this.#current((stream) => stream.push(chunk));
         }
     }
@@ -201,7 +218,8 @@ export class Exchange {
             return outer.value;
         }
         this.scope.signal.throwIfAborted();
-        if (this.#tunnel?.refusal !== undefined) throw this.#tunnel.refusal;
+        const refusal = refusalIn(this.#core, this.#tunnel?.closed);
+        if (refusal !== undefined) throw refusal;
         this.#current((stream) => stream.end());
         throw new SteveError("truncated", this.#stage, "the response has ended");
     }

@@ -1,14 +1,16 @@
-import * as http from "node:http";
-import * as https from "node:https";
+import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { isPlainCode, outerStatus, type SteveError, transportError } from "./errors.js";
-import { type OpenTunnel, refusalOf, type Tunnel } from "./tunnel.js";
+import { httpFor } from "./node-http.js";
+import type { OpenTunnel, Tunnel } from "./tunnel.js";
 import { type ByteDuplex, Connection } from "./websocket/connection.js";
 import { acceptFor, makeKey } from "./websocket/handshake.js";
 
 /** Longest message of a tunnel in bytes (SPEC.md, Section 11.1). */
 const MAX_MESSAGE = 65_557;
 const MAX_ERROR_LENGTH = 1024;
+/** How long a Close may take to be sent: milliseconds. */
+const MAX_CLOSE_MS = 1_000;
 
 /** Opens tunnels over Node's own HTTP, with back-pressure both ways. */
 export const nodeTunnels: OpenTunnel = async (url, signal) => {
@@ -21,10 +23,10 @@ export const nodeTunnels: OpenTunnel = async (url, signal) => {
     return tunnelOver(socket, signal);
 };
 
-function upgrade(url: string, key: string, signal: AbortSignal) {
+async function upgrade(url: string, key: string, signal: AbortSignal) {
+    const target = new URL(url.replace(/^ws/, "http"));
+    const { request } = await httpFor(target.protocol);
     return new Promise<{ socket: Duplex; accept: string | undefined }>((resolve, reject) => {
-        const target = new URL(url.replace(/^ws/, "http"));
-        const { request } = target.protocol === "https:" ? https : http;
         const outer = request(target, {
             headers: {
                 connection: "Upgrade",
@@ -51,7 +53,7 @@ function upgrade(url: string, key: string, signal: AbortSignal) {
     });
 }
 
-async function refusalIn(answer: http.IncomingMessage): Promise<SteveError> {
+async function refusalIn(answer: IncomingMessage): Promise<SteveError> {
     let text = "";
     answer.setEncoding("latin1");
     for await (const chunk of answer) {
@@ -63,10 +65,21 @@ async function refusalIn(answer: http.IncomingMessage): Promise<SteveError> {
 }
 
 function tunnelOver(socket: Duplex, signal: AbortSignal): Tunnel {
-    const abort = () => socket.destroy();
-    signal.addEventListener("abort", abort, { once: true });
-    socket.on("close", () => signal.removeEventListener("abort", abort));
     const connection = new Connection(bytesOf(socket), MAX_MESSAGE);
+    let closing = false;
+    const close = () => {
+        if (closing) return;
+        closing = true;
+        const timer = setTimeout(() => socket.destroy(), MAX_CLOSE_MS);
+        // Nobody reads on: the answer to the Close is not awaited.
+        const gone = () => {
+            clearTimeout(timer);
+            socket.destroy();
+        };
+        connection.close(1000, "").then(() => socket.end(gone), gone);
+    };
+    signal.addEventListener("abort", close, { once: true });
+    socket.on("close", () => signal.removeEventListener("abort", close));
     const messages = connection.messages();
     const readable = new ReadableStream(
         {
@@ -78,22 +91,16 @@ function tunnelOver(socket: Duplex, signal: AbortSignal): Tunnel {
                 // Text has no place here: it does not open as a frame.
                 else controller.enqueue(typeof value === "string" ? new Uint8Array(4) : value);
             },
-            cancel() {
-                socket.destroy();
-            },
+            cancel: close,
         },
         { highWaterMark: 0 },
     );
     return {
         readable,
         send: (message) => connection.send(message),
-        close: () => {
-            connection.close(1000, "");
-            // Nobody reads on: the answer to the Close is not awaited.
-            socket.end(() => socket.destroy());
-        },
-        get refusal() {
-            return refusalOf(connection.closed.code, connection.closed.reason);
+        close,
+        get closed() {
+            return connection.closed;
         },
     };
 }

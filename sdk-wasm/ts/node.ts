@@ -16,7 +16,8 @@ export { FilePinStore } from "./node-pin-store.js";
 const platform = nodePlatform(
     once(async () => {
         const file = new URL("./generated/core/steve_wasm_bg.wasm", import.meta.url);
-        await core.default({ module_or_path: await readFile(file) });
+        // `default` would ask whether it is given a Response, and all of undici would be loaded.
+        core.initSync({ module: await WebAssembly.compile(await readFile(file)) });
         return core;
     }),
 );

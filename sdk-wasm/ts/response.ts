@@ -1,4 +1,5 @@
 import type { Begun } from "./attempt.js";
+import { SteveError } from "./errors.js";
 import type { Exchange } from "./exchange.js";
 import { keepReceipt } from "./receipt.js";
 import { timeoutError } from "./sessions.js";
@@ -16,6 +17,9 @@ export interface ResponseOptions {
     /** Called when nothing more comes. */
     readonly onEnd: () => void;
 }
+
+/** Most bytes that are read, and dropped, of a body where there must be none. */
+const MAX_DROPPED = 65_536;
 
 const NULL_BODY = new Set([101, 204, 205, 304]);
 
@@ -62,7 +66,11 @@ export async function makeResponse(
 /** Reads the end of a message that has no body. */
 async function isOver(exchange: Exchange): Promise<boolean> {
     try {
-        while (!(await exchange.nextPiece()).fin);
+        while (!(await exchange.nextPiece()).fin) {
+            if (exchange.responseBytes <= MAX_DROPPED) continue;
+            const message = "the app sent a body with a response that has none";
+            throw new SteveError("invalid-response", "response", message);
+        }
         return true;
     } catch (thrown) {
         const error = exchange.cause(thrown);

@@ -9,9 +9,45 @@ const STREAM_TYPE = "application/vnd.steve.stream";
 const MAX_EVIDENCE_LENGTH = 196_608;
 const MAX_ERROR_LENGTH = 1024;
 
+/** An outer request. The optional members are for browsers. */
+export interface OuterInit {
+    readonly method: "POST";
+    readonly headers: Record<string, string>;
+    readonly body: OuterBody;
+    readonly signal: AbortSignal;
+    readonly duplex?: "half";
+    readonly cache?: "no-store";
+    readonly credentials?: "omit";
+    readonly redirect?: "error";
+    readonly referrerPolicy?: "no-referrer";
+}
+
+/** Bytes that come: the reader of a `ReadableStream`, or what does as much of it as is needed. */
+export interface Incoming {
+    read(): Promise<{ readonly done?: boolean; readonly value?: Uint8Array | undefined }>;
+    cancel(reason?: unknown): Promise<void>;
+}
+
+/** What is needed of the answer to one. */
+export interface OuterAnswer {
+    readonly status: number;
+    readonly body: Incoming | null;
+}
+
+/** `fetch`, or what does as much of it as is needed. */
+export type OuterFetch = (url: string, init: OuterInit) => Promise<OuterAnswer>;
+
+/** The platform's `fetch`, or a caller's. */
+export function outerFetch(platform: typeof fetch): OuterFetch {
+    return async (url, init) => {
+        const { status, body } = await platform(url, init as RequestInit);
+        return { status, body: body?.getReader() ?? null };
+    };
+}
+
 /** What of the platform carries the outer requests. */
 export interface Carrier {
-    readonly fetch: typeof fetch;
+    readonly fetch: OuterFetch;
     readonly openTunnel: OpenTunnel;
     /** True where a request body can be a stream. */
     readonly streamsUploads: (url: string) => boolean;
@@ -56,7 +92,7 @@ export class Transport {
     }
 
     /** Posts a stream; gives the bytes of a successful answer. */
-    async stream(body: OuterBody, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    async stream(body: OuterBody, signal: AbortSignal): Promise<Incoming> {
         return this.#post("/stream", STREAM_TYPE, body, "request", signal);
     }
 
@@ -64,7 +100,11 @@ export class Transport {
     async tunnel(signal: AbortSignal): Promise<Tunnel> {
         const url = new URL(`${this.#origin}${BASE}/tunnel`);
         url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-        return this.#carrier.openTunnel(url.href, signal);
+        const opening = this.#carrier.openTunnel(url.href, signal);
+        return race(opening, signal).catch((error: unknown) => {
+            opening.then((late) => late.close()).catch(() => undefined);
+            throw error;
+        });
     }
 
     async #post(
@@ -73,19 +113,20 @@ export class Transport {
         body: OuterBody,
         stage: Stage,
         signal: AbortSignal,
-    ): Promise<ReadableStream<Uint8Array>> {
-        const init = {
+    ): Promise<Incoming> {
+        const init: OuterInit = {
             method: "POST",
             headers: { "content-type": type },
-            body: body as BodyInit,
+            body,
             signal,
             cache: "no-store",
             credentials: "omit",
             redirect: "error",
             referrerPolicy: "no-referrer",
-            ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
-        } satisfies RequestInit & { duplex?: "half" };
-        let response: Response;
+            // Node loads the class of the others when it is named.
+            ...(body instanceof Uint8Array ? {} : { duplex: "half" }),
+        };
+        let response: OuterAnswer;
         try {
             const answer = this.#carrier.fetch(`${this.#origin}${BASE}${path}`, init);
             response = await race(answer, signal);
@@ -100,7 +141,7 @@ export class Transport {
 
 /** The code in `{"error":"<code>"}`, if there is one that can be shown to a person. */
 async function errorCode(
-    response: Response,
+    response: OuterAnswer,
     stage: Stage,
     signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -117,23 +158,22 @@ async function errorCode(
 
 /** Reads a whole body of at most `limit` bytes. */
 async function readUpTo(
-    body: ReadableStream<Uint8Array>,
+    body: Incoming,
     limit: number,
     stage: Stage,
     signal: AbortSignal,
 ): Promise<Uint8Array> {
-    const reader = body.getReader();
     const chunks: Uint8Array[] = [];
     let length = 0;
     for (;;) {
-        const { done, value } = await reader.read().catch((cause: unknown) => {
+        const { done, value } = await body.read().catch((cause: unknown) => {
             signal.throwIfAborted();
             throw transportError(stage, cause);
         });
-        if (done) return concatenate(chunks);
+        if (done || value === undefined) return concatenate(chunks);
         length += value.length;
         if (length > limit) {
-            reader.cancel().catch(() => undefined);
+            body.cancel().catch(() => undefined);
             throw notSteve(stage, "it is longer than it may be");
         }
         chunks.push(value);

@@ -1,3 +1,4 @@
+import type { Core } from "./core.js";
 import { isPlainCode, outerStatus, SteveError, transportError } from "./errors.js";
 
 /** A WebSocket that carries one stream, binary messages only (SPEC.md, Section 11.1). */
@@ -8,18 +9,18 @@ export interface Tunnel {
     send(message: Uint8Array): Promise<void>;
     /** Closes the tunnel. */
     close(): void;
-    /** Why it was closed, if the proxy said so: unauthenticated. */
-    readonly refusal: SteveError | undefined;
+    /** What it was closed with, if it was: unauthenticated. */
+    readonly closed: Pick<CloseEvent, "code" | "reason"> | undefined;
 }
 
 /** Opens a tunnel to a `ws:` or `wss:` URL. */
 export type OpenTunnel = (url: string, signal: AbortSignal) => Promise<Tunnel>;
 
-/** What a Close frame says: 4000 and an HTTP status, with an error code for a reason. */
-export function refusalOf(code: number, reason: string): SteveError | undefined {
-    const status = code - 4000;
-    if (status < 100 || status > 599) return undefined;
-    return outerStatus("request", status, isPlainCode(reason) ? reason : undefined);
+/** Why the proxy closed a tunnel: its Close frame stands for a status, and gives an error code. */
+export function refusalIn(core: Core, closed: Tunnel["closed"]): SteveError | undefined {
+    const status = closed && core.closeStatus(closed.code);
+    if (closed === undefined || status === undefined) return undefined;
+    return outerStatus("request", status, isPlainCode(closed.reason) ? closed.reason : undefined);
 }
 
 /** Above this many bytes, sending waits. */
@@ -50,7 +51,7 @@ export function webSocketTunnels(constructor: typeof WebSocket | undefined): Ope
 class WebSocketTunnel implements Tunnel {
     readonly readable: ReadableStream<Uint8Array>;
     readonly opened: Promise<void>;
-    refusal: SteveError | undefined;
+    closed: Tunnel["closed"];
     readonly #socket: WebSocket;
 
     constructor(socket: WebSocket, signal: AbortSignal) {
@@ -75,7 +76,7 @@ class WebSocketTunnel implements Tunnel {
                 };
                 socket.addEventListener("close", ({ code, reason }) => {
                     signal.removeEventListener("abort", abort);
-                    this.refusal = refusalOf(code, reason);
+                    this.closed = { code, reason };
                     if (!cancelled) controller.close();
                 });
             },

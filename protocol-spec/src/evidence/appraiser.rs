@@ -3,10 +3,11 @@
 use super::attestation::{AttestationDocument, UnverifiedDocument};
 use super::cose::CoseSign1;
 use super::document::Document;
+use super::es384::{RustCrypto, Verifier};
 use super::report::Time;
 use super::{
     AppraisalError, AppraisedEvidence, Challenge, Check, EncodingError, Evidence, NonceError,
-    Policy, Refusal, Report, TrustAnchor, VerifiedEnclave, merkle, user_data,
+    PendingAppraisal, Policy, Refusal, Report, TrustAnchor, VerifiedEnclave, merkle, user_data,
 };
 use crate::key_config::{KeyConfig, KeyConfigFields};
 use sha2::{Digest, Sha256};
@@ -91,9 +92,47 @@ impl Appraiser {
         origin: &str,
         now_ms: u64,
     ) -> Result<VerifiedEnclave, Refusal> {
-        let sent = Sent { challenge, at_ms: sent_ms.min(now_ms) };
-        let findings = self.examine(&Input { evidence, sent: Some(sent), origin, now_ms })?;
+        let sent = Sent::new(challenge, sent_ms, now_ms);
+        self.appraise_with(evidence, sent, origin, now_ms, &RustCrypto)
+    }
+
+    /// Begins the same appraisal, for a caller who verifies signatures.
+    pub fn begin(
+        &self,
+        evidence: Vec<u8>,
+        challenge: Challenge,
+        sent_ms: u64,
+        origin: String,
+        now_ms: u64,
+    ) -> PendingAppraisal {
+        PendingAppraisal::new(self.clone(), evidence, challenge, sent_ms, origin, now_ms)
+    }
+
+    pub(super) fn appraise_with(
+        &self,
+        evidence: &[u8],
+        sent: Sent<'_>,
+        origin: &str,
+        now_ms: u64,
+        verifier: &dyn Verifier,
+    ) -> Result<VerifiedEnclave, Refusal> {
+        let input = Input { evidence, sent: Some(sent), origin, now_ms, verifier };
+        let findings = self.examine(&input)?;
         Ok(VerifiedEnclave::new(findings.evidence, findings.valid_until_ms))
+    }
+
+    /// Shows `collector` each signature that an appraisal of this evidence would verify.
+    pub(super) fn read_signatures(
+        &self,
+        evidence: &[u8],
+        now_ms: u64,
+        collector: &dyn Verifier,
+    ) -> Result<(), AppraisalError> {
+        let evidence = Evidence::decode(evidence).map_err(|_| EncodingError::Evidence)?;
+        let document = UnverifiedDocument::decode(evidence.document)?;
+        document.check_root(&self.anchor)?;
+        let leaf = document.check_certificates(now_ms, collector)?;
+        document.check_signature(&leaf, collector)
     }
 
     /// Appraises evidence that was not made for a challenge, for auditors.
@@ -107,7 +146,8 @@ impl Appraiser {
         origin: &str,
         now_ms: u64,
     ) -> Result<AppraisedEvidence, Refusal> {
-        let findings = self.examine(&Input { evidence, sent: None, origin, now_ms })?;
+        let verifier = &RustCrypto;
+        let findings = self.examine(&Input { evidence, sent: None, origin, now_ms, verifier })?;
         Ok(findings.evidence)
     }
 
@@ -128,13 +168,13 @@ impl Appraiser {
 
     /// The checks of SPEC.md, Section 7, in its order.
     fn run(&self, input: &Input<'_>, report: &mut Report) -> Result<Findings, AppraisalError> {
-        let Input { sent, origin, now_ms, .. } = input;
+        let Input { sent, origin, now_ms, verifier, .. } = input;
         let evidence = Evidence::decode(input.evidence).map_err(|_| EncodingError::Evidence)?;
         let key_config =
             KeyConfig::decode(evidence.key_config).map_err(|_| EncodingError::KeyConfig)?;
         report.pass(Check::Encoding, format_args!("epoch {}", key_config.fields().epoch));
 
-        let document = self.attested(evidence.document, *now_ms, report)?;
+        let document = self.attested(evidence.document, *now_ms, report, *verifier)?;
 
         match sent {
             Some(Sent { challenge, .. }) => {
@@ -207,6 +247,7 @@ impl Appraiser {
         document: &[u8],
         now_ms: u64,
         report: &mut Report,
+        verifier: &dyn Verifier,
     ) -> Result<AttestationDocument, AppraisalError> {
         let cose = CoseSign1::decode(document)?;
         report.pass(Check::Cose, format_args!("ES384, {} bytes", document.len()));
@@ -218,12 +259,12 @@ impl Appraiser {
         decoded.check_root(&self.anchor)?;
         report.pass(Check::Root, self.anchor);
 
-        let leaf = decoded.check_certificates(now_ms)?;
+        let leaf = decoded.check_certificates(now_ms, verifier)?;
         let count = decoded.document.cabundle.len() + 1;
         let until = Time(leaf.not_after_ms);
         report.pass(Check::Certificates, format_args!("{count} certificates, leaf until {until}"));
 
-        decoded.check_signature(&leaf)?;
+        decoded.check_signature(&leaf, verifier)?;
         report.pass(Check::Signature, "made with the leaf's key");
         let document = decoded.verified(&leaf);
 
@@ -252,11 +293,18 @@ struct Input<'a> {
     sent: Option<Sent<'a>>,
     origin: &'a str,
     now_ms: u64,
+    verifier: &'a dyn Verifier,
 }
 
-struct Sent<'a> {
+pub(super) struct Sent<'a> {
     challenge: &'a Challenge,
     at_ms: u64,
+}
+
+impl<'a> Sent<'a> {
+    pub(super) fn new(challenge: &'a Challenge, at_ms: u64, now_ms: u64) -> Self {
+        Self { challenge, at_ms: at_ms.min(now_ms) }
+    }
 }
 
 struct Findings {

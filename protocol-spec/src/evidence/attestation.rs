@@ -3,6 +3,7 @@
 use super::certificates::{self, Leaf};
 use super::cose::CoseSign1;
 use super::document::Document;
+use super::es384::{RustCrypto, Verifier};
 use super::{AppraisalError, DebugModeError, Pcrs, TimestampError, TrustAnchor, pcr};
 use sha2::{Digest, Sha256};
 
@@ -52,8 +53,8 @@ impl<'a> UnverifiedDocument<'a> {
         now_ms: u64,
     ) -> Result<AttestationDocument, AppraisalError> {
         self.check_root(anchor)?;
-        let leaf = self.check_certificates(now_ms)?;
-        self.check_signature(&leaf)?;
+        let leaf = self.check_certificates(now_ms, &RustCrypto)?;
+        self.check_signature(&leaf, &RustCrypto)?;
         Ok(self.verified(&leaf))
     }
 
@@ -63,13 +64,22 @@ impl<'a> UnverifiedDocument<'a> {
             .map_err(|found| AppraisalError::Root { expected: *anchor.sha256(), found })
     }
 
-    pub(super) fn check_certificates(&self, now_ms: u64) -> Result<Leaf<'a>, AppraisalError> {
+    pub(super) fn check_certificates(
+        &self,
+        now_ms: u64,
+        verifier: &dyn Verifier,
+    ) -> Result<Leaf<'a>, AppraisalError> {
         let Document { cabundle, certificate, timestamp_ms, .. } = &self.document;
-        Ok(certificates::validate(cabundle, certificate, now_ms.max(*timestamp_ms))?)
+        let at_ms = now_ms.max(*timestamp_ms);
+        Ok(certificates::validate(cabundle, certificate, at_ms, verifier)?)
     }
 
-    pub(super) fn check_signature(&self, leaf: &Leaf<'_>) -> Result<(), AppraisalError> {
-        if leaf.verify(&self.cose.signed_bytes(), self.cose.signature) {
+    pub(super) fn check_signature(
+        &self,
+        leaf: &Leaf<'_>,
+        verifier: &dyn Verifier,
+    ) -> Result<(), AppraisalError> {
+        if leaf.verify(&self.cose.signed_bytes(), self.cose.signature, verifier) {
             Ok(())
         } else {
             Err(AppraisalError::Signature)

@@ -5,7 +5,7 @@
 //! the list, keyUsage, and everything about the root; the rules on those are checked here on the
 //! certificates as `x509-cert` reads them, together with what gives an error a position.
 
-use super::es384::{self, Es384};
+use super::es384::{self, Es384, Verifier};
 use core::fmt;
 use core::time::Duration;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -133,9 +133,9 @@ pub(super) struct Leaf<'a> {
 
 impl Leaf<'_> {
     /// Whether `signature` (r and s, 48 bytes each) over `message` was made with the leaf's key.
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8], verifier: &dyn Verifier) -> bool {
         EndEntityCert::try_from(&CertificateDer::from(self.der))
-            .and_then(|leaf| leaf.verify_signature(&Es384::Cose, message, signature))
+            .and_then(|leaf| leaf.verify_signature(&Es384::cose(verifier), message, signature))
             .is_ok()
     }
 }
@@ -147,6 +147,7 @@ pub(super) fn validate<'a>(
     cabundle: &[&'a [u8]],
     certificate: &'a [u8],
     at_ms: u64,
+    verifier: &dyn Verifier,
 ) -> Result<Leaf<'a>, CertificateError> {
     let ders: Vec<_> =
         cabundle.iter().chain([&certificate]).map(|der| CertificateDer::from(*der)).collect();
@@ -161,20 +162,24 @@ pub(super) fn validate<'a>(
         if issuer.as_ref().unwrap_or(tbs.subject()) != tbs.issuer() {
             return Err(fail(CertificateProblem::Issuer));
         }
-        check_form(&parsed).map_err(fail)?;
+        check_form(&parsed, verifier).map_err(fail)?;
         not_after_ms = check_validity(&parsed, at_ms).map_err(fail)?;
         let below = leaf_position.checked_sub(position + 1);
         check_role(&parsed, below).map_err(fail)?;
         issuer = Some(tbs.subject().clone());
     }
-    check_self_signature(&ders[0]).map_err(|problem| problem.at(0))?;
-    validate_path(&ders, at_ms).map_err(|problem| CertificateError { position: None, problem })?;
+    check_self_signature(&ders[0], verifier).map_err(|problem| problem.at(0))?;
+    validate_path(&ders, at_ms, verifier)
+        .map_err(|problem| CertificateError { position: None, problem })?;
     Ok(Leaf { der: certificate, not_after_ms })
 }
 
 /// X.509 v3, a P-384 key, an ECDSA with SHA-384 signature, and no critical extension but those two
 /// that `check_role` looks at.
-fn check_form(certificate: &Certificate) -> Result<(), CertificateProblem> {
+fn check_form(
+    certificate: &Certificate,
+    verifier: &dyn Verifier,
+) -> Result<(), CertificateProblem> {
     let tbs = certificate.tbs_certificate();
     if tbs.version() != Version::V3 {
         return Err(CertificateProblem::Version);
@@ -190,7 +195,9 @@ fn check_form(certificate: &Certificate) -> Result<(), CertificateProblem> {
         return Err(CertificateProblem::Algorithm);
     }
     let point = tbs.subject_public_key_info().subject_public_key.as_bytes();
-    point.and_then(es384::public_key).ok_or(CertificateProblem::PublicKey)?;
+    if !point.is_some_and(|point| es384::is_public_key(point, verifier)) {
+        return Err(CertificateProblem::PublicKey);
+    }
     let known = [BasicConstraints::OID, KeyUsage::OID];
     let mut extensions = tbs.extensions().into_iter().flatten();
     if extensions.any(|extension| extension.critical && !known.contains(&extension.extn_id)) {
@@ -238,7 +245,10 @@ fn check_role(certificate: &Certificate, below: Option<usize>) -> Result<(), Cer
     usable.then_some(()).ok_or(CertificateProblem::KeyUsage)
 }
 
-fn check_self_signature(root: &CertificateDer<'_>) -> Result<(), CertificateProblem> {
+fn check_self_signature(
+    root: &CertificateDer<'_>,
+    verifier: &dyn Verifier,
+) -> Result<(), CertificateProblem> {
     let signed = SliceReader::new(root).and_then(|mut reader| {
         reader.sequence(|certificate: &mut SliceReader<'_>| {
             let tbs = certificate.tlv_bytes()?;
@@ -249,12 +259,17 @@ fn check_self_signature(root: &CertificateDer<'_>) -> Result<(), CertificateProb
     });
     let (tbs, signature) =
         signed.map_err(|_: x509_cert::der::Error| CertificateProblem::Malformed)?;
-    EndEntityCert::try_from(root)?.verify_signature(&Es384::Certificate, tbs, signature)?;
+    let algorithm = Es384::certificate(verifier);
+    EndEntityCert::try_from(root)?.verify_signature(&algorithm, tbs, signature)?;
     Ok(())
 }
 
 /// Path validation by webpki, which has to find exactly the path given.
-fn validate_path(ders: &[CertificateDer<'_>], at_ms: u64) -> Result<(), CertificateProblem> {
+fn validate_path(
+    ders: &[CertificateDer<'_>],
+    at_ms: u64,
+    verifier: &dyn Verifier,
+) -> Result<(), CertificateProblem> {
     let [root, intermediates @ .., leaf] = ders else {
         return Err(CertificateProblem::Refused);
     };
@@ -268,7 +283,7 @@ fn validate_path(ders: &[CertificateDer<'_>], at_ms: u64) -> Result<(), Certific
         }
     };
     EndEntityCert::try_from(leaf)?.verify_for_usage(
-        &[&Es384::Certificate],
+        &[&Es384::certificate(verifier)],
         &[anchor],
         intermediates,
         UnixTime::since_unix_epoch(Duration::from_millis(at_ms)),

@@ -25,6 +25,7 @@ mod es384;
 mod hex;
 pub mod merkle;
 mod pcr;
+mod pending;
 mod policy;
 mod report;
 
@@ -42,6 +43,7 @@ pub use error::{
 };
 pub use merkle::MerkleTree;
 pub use pcr::{PCR_LEN, Pcr, PcrDifference, PcrFormatError, PcrProfile, Pcrs, ProfileError};
+pub use pending::{PendingAppraisal, Signed};
 pub use policy::{PcrTrust, Pin, PinStore, PinStoreError, Policy, PolicyError, PolicyMismatch};
 pub use report::{Check, CheckReport, NotProven, Outcome, Report};
 

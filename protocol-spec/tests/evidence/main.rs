@@ -18,6 +18,8 @@ mod document;
 mod forge;
 mod nitro;
 #[cfg(feature = "dangerous-dev-attester")]
+mod pending;
+#[cfg(feature = "dangerous-dev-attester")]
 mod report;
 #[cfg(feature = "dangerous-dev-attester")]
 mod scene;

@@ -1,12 +1,14 @@
 //! A development authority, a proxy's answer, and a client: everything good until a test changes it.
 
+use p384::ecdsa::signature::Verifier;
+use p384::ecdsa::{Signature, VerifyingKey};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 use steve_protocol::evidence::dev::{self, DevAuthority, Request};
 use steve_protocol::evidence::{
-    AppraisalError, Appraiser, Challenge, Evidence, MerkleTree, PcrProfile, Pcrs, Policy, Refusal,
-    VerifiedEnclave, user_data,
+    AppraisalError, Appraiser, Challenge, Evidence, MerkleTree, PcrProfile, Pcrs, PendingAppraisal,
+    Policy, Refusal, Signed, VerifiedEnclave, user_data,
 };
 use steve_protocol::key_config::{KeyConfig, KeyConfigFields, KeyEntry};
 use steve_protocol::suite::Suite;
@@ -116,6 +118,24 @@ impl Scene {
         self.appraiser.appraise(evidence, &self.challenge, self.sent_ms, ORIGIN, self.now_ms)
     }
 
+    /// Begins what `appraise_bytes` does.
+    pub(crate) fn begin(&self, evidence: &[u8]) -> PendingAppraisal {
+        let (challenge, origin) = (self.challenge.clone(), ORIGIN.to_owned());
+        self.appraiser.begin(evidence.to_vec(), challenge, self.sent_ms, origin, self.now_ms)
+    }
+
+    /// The same with the signatures verified here.
+    fn appraise_pending(&self, evidence: &[u8]) -> Result<VerifiedEnclave, Refusal> {
+        let pending = self.begin(evidence);
+        let verify = |signed: &Signed| {
+            let key = VerifyingKey::from_sec1_bytes(&signed.public_key)?;
+            key.verify(&signed.message, &Signature::from_slice(&signed.signature)?)
+        };
+        let verdicts: Vec<_> =
+            pending.signatures().iter().map(|signed| verify(signed).is_ok()).collect();
+        pending.finish(&verdicts)
+    }
+
     /// As `GET` answers.
     pub(crate) fn unchallenged(mut self) -> Self {
         (self.leaf_index, self.tree_size, self.path) = (0, 0, Vec::new());
@@ -132,7 +152,11 @@ pub(crate) fn own_policy() -> Policy {
 pub(crate) fn refusal(change: impl FnOnce(&mut Scene)) -> AppraisalError {
     let mut scene = Scene::new();
     change(&mut scene);
-    scene.appraise().expect_err("accepted").error().clone()
+    let evidence = scene.evidence();
+    let refusal = scene.appraise_bytes(&evidence).expect_err("accepted");
+    let pending = scene.appraise_pending(&evidence).expect_err("accepted with verdicts");
+    assert_eq!(pending.report().checks(), refusal.report().checks());
+    refusal.error().clone()
 }
 
 /// The validity of the scene after a change, counted from when the challenge was sent.

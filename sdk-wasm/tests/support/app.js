@@ -40,6 +40,12 @@ export const routes = {
         response.writeEarlyHints({ link: "</style.css>; rel=preload" });
         response.end("hinted");
     },
+    "/endless-hints": async (_, response) => {
+        while (!response.destroyed) {
+            response.writeEarlyHints({ link: "</style.css>; rel=preload" });
+            await new Promise(setImmediate);
+        }
+    },
     "/trailers": (_, response) => {
         response.writeHead(200, { trailer: "x-sum" });
         response.write("body");
@@ -60,6 +66,8 @@ export async function startApp() {
         const url = new URL(request.url, "http://app");
         counts.set(url.pathname, (counts.get(url.pathname) ?? 0) + 1);
         if (url.pathname === "/endless") return void (app.endless = sendEndlessly(response));
+        if (url.pathname === "/endless-205")
+            return void (app.endless = sendEndlessly(response.writeHead(205)));
         if (url.pathname === "/hang") {
             const closed = once(response, "close");
             // An end is behind what was not read.

@@ -43,7 +43,7 @@ export class Connection {
             yield* this.#read();
         } catch (error) {
             if (!(error instanceof ProtocolViolation)) throw error;
-            this.close(error.code, "");
+            this.close(error.code, "").catch(() => undefined);
         } finally {
             await this.#writing.then(() => this.#duplex.end()).catch(() => undefined);
             this.#duplex.abort();
@@ -106,22 +106,23 @@ export class Connection {
     #onClose(payload: Uint8Array): void {
         if (payload.length === 0) {
             this.closed = { code: 1005, reason: "", wasClean: true };
-            this.close(undefined, "");
+            this.close(undefined, "").catch(() => undefined);
             return;
         }
         const code = payload.length < 2 ? 0 : ((payload[0] ?? 0) << 8) | (payload[1] ?? 0);
         if (!isCloseCode(code)) throw new ProtocolViolation(1002, "a close code is invalid");
         this.closed = { code, reason: decode(payload.subarray(2)), wasClean: true };
-        this.close(code, "");
+        this.close(code, "").catch(() => undefined);
     }
 
-    /** Begins the closing handshake, or completes it. */
-    close(code: number | undefined, reason: string): void {
-        if (this.#closeSent) return;
+    /** Begins the closing handshake, or completes it; resolves when its Close is sent. */
+    async close(code: number | undefined, reason: string): Promise<void> {
+        if (this.#closeSent) return this.#writing;
         const text = new TextEncoder().encode(reason);
         const start = code === undefined ? [] : [code >> 8, code & 0xff];
-        this.#write(Opcode.close, Uint8Array.from([...start, ...text])).catch(() => undefined);
+        const sent = this.#write(Opcode.close, Uint8Array.from([...start, ...text]));
         this.#closeSent = true;
+        return sent;
     }
 
     /** One after the other, in order. */

@@ -27,6 +27,10 @@ export async function checkAnswer(
     if (protocol !== "" && !protocols.includes(protocol)) {
         throw failed("the app speaks a subprotocol that was not offered");
     }
+    // RFC 6455 leaves that to the client, and the WebSockets standard does not.
+    if (protocol === "" && protocols.length > 0) {
+        throw failed("the app speaks none of the subprotocols offered");
+    }
     return protocol;
 }
 

@@ -54,7 +54,7 @@ async function handshake(
     protocols: readonly string[],
 ): Promise<Opened> {
     const tunnel = await transport.tunnel(exchange.scope.signal);
-    exchange.receive(tunnel.readable, tunnel);
+    exchange.receive(tunnel.readable.getReader(), tunnel);
     await tunnel.send(exchange.take());
     exchange.head(request, false);
     await tunnel.send(exchange.take());

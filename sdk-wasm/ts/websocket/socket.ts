@@ -158,7 +158,10 @@ export class SteveWebSocket extends EventTarget {
             );
         } else {
             const last = reason !== "" && code === undefined ? 1000 : code;
-            this.#sending = this.#sending.then(() => connection.close(last, reason));
+            this.#sending = this.#sending
+                .then(() => connection.close(last, reason))
+                // What is read tells that the connection is lost.
+                .catch(() => undefined);
             this.#scope.timeout(CLOSE_TIMEOUT_MS, () =>
                 timeoutError("websocket", CLOSE_TIMEOUT_MS),
             );
