@@ -11,6 +11,7 @@ use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::Duration;
 use vhost::vhost_user::message::VhostUserProtocolFeatures;
+use vhost::vhost_user::{Error as Gone, Listener};
 use vhost_user_backend::{Error, VhostUserBackendMut, VhostUserDaemon, VringRwLock, VringT};
 use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
@@ -44,17 +45,27 @@ impl Device {
         Ok(Self { nsm, control, memory: None, tick })
     }
 
-    /// Serves one virtual machine, until it ends.
+    /// Serves one virtual machine, until it ends. Says on standard output when it can be started.
     pub(crate) fn serve(self, socket: &Path) -> Result<(), Error> {
         let tick = self.tick.as_raw_fd();
         let device = Arc::new(RwLock::new(self));
         let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
         let mut daemon = VhostUserDaemon::new("nsm".into(), device, memory)?;
-        for handler in daemon.get_epoll_handlers() {
+        let handlers = daemon.get_epoll_handlers();
+        for handler in &handlers {
             let registered = handler.register_listener(tick, EventSet::IN, TICK_EVENT.into());
             registered.map_err(Error::StartDaemon)?;
         }
-        daemon.serve(socket)
+        let mut listener = Listener::new(socket, true).map_err(Error::CreateVhostUserListener)?;
+        println!(r#"{{"event": "listening"}}"#);
+        daemon.start(&mut listener)?;
+        let ended = daemon.wait();
+        handlers.iter().for_each(|handler| handler.send_exit_event());
+        match ended {
+            // However the other side goes: that is how virtual machines end.
+            Err(Error::HandleRequest(Gone::Disconnected | Gone::PartialMessage)) => Ok(()),
+            ended => ended,
+        }
     }
 
     fn answer(nsm: &mut Nsm, control: &Control, request: &[u8]) -> Vec<u8> {

@@ -59,7 +59,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         let nsm = Nsm::new(authority.clone(), &measurements);
         let device = Device::new(nsm, Control::new(arguments.control.clone()))?;
         device.serve(&arguments.socket).map_err(|error| error.to_string())?;
-        eprintln!("the virtual machine has ended");
     }
 }
 
