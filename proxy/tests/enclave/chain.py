@@ -48,7 +48,7 @@ def relay_command(enclave: Enclave, port: int) -> list[str | Path]:
     return [sys.executable, HERE / "relay_standin.py", str(port), enclave.vsock, str(PROXY_PORT)]
 
 
-# Pieces are passed on as they come. Errors of the relay are 502, at once.
+# Pieces are passed on at once. Not with -1: then Caddy does not tell the proxy when a client goes away.
 CADDYFILE = """{{
     admin off
     auto_https disable_redirects
@@ -57,7 +57,7 @@ CADDYFILE = """{{
 https://localhost:{tls} {{
     tls internal
     reverse_proxy 127.0.0.1:{relay} {{
-        flush_interval -1
+        flush_interval 1ms
     }}
 }}
 """
