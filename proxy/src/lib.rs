@@ -5,6 +5,7 @@
 //! a clock and random numbers.
 //!
 //! [`start`] runs a proxy inside the calling process: `serve`, the tests and the demo all use it.
+//! [`relay`] is the other end of the vsock, on the host, and needs nothing of the rest.
 
 pub mod attester;
 mod body;
@@ -16,6 +17,7 @@ mod evidence;
 mod keys;
 pub mod limits;
 mod metrics;
+pub mod relay;
 mod routes;
 mod server;
 mod sessions;

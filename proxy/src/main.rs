@@ -1,8 +1,10 @@
-//! `steve-proxy`: the proxy that is baked into an enclave image.
+//! `steve-proxy`: the proxy that is baked into an enclave image, and the relay on its host.
 
 mod cli;
 #[cfg(feature = "demo")]
 mod demo;
+mod log;
+mod relaying;
 mod serve;
 
 use clap::Parser;
@@ -13,6 +15,7 @@ fn main() -> ExitCode {
     let cli::Cli { command } = cli::Cli::parse();
     match command {
         cli::Command::Serve(args) => exit(serve::run(&args)),
+        cli::Command::Relay(args) => exit(relaying::run(&args)),
         #[cfg(feature = "demo")]
         cli::Command::Demo { upstream, page, once } => {
             exit(demo::run(upstream.as_deref(), page, once))

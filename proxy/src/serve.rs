@@ -1,13 +1,12 @@
 //! The command `serve`.
 
-use crate::cli::{LogFormat, LogLevel, Serve};
+use crate::cli::Serve;
+use crate::log;
 use std::io;
 use std::path::Path;
 use steve_proxy::attester::{AttestError, Attester, NSM_DEVICE, Nsm};
 use steve_proxy::{ConfigError, StartError};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::prelude::*;
 
 /// Why the command fails. One sentence each.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +38,7 @@ const DEVELOPMENT_HINT: &str = ", or, for development, pass --dangerous-dev-atte
 const DEVELOPMENT_HINT: &str = "";
 
 pub(crate) fn run(args: &Serve) -> Result<(), ServeError> {
-    init_log(args.log_format, args.log_level);
+    log::init(&args.log);
     let config = args.config()?;
     config.validate()?;
     let attester = attester(args)?;
@@ -69,22 +68,6 @@ pub(crate) fn run(args: &Serve) -> Result<(), ServeError> {
         running.shutdown().await;
         Ok(())
     })
-}
-
-/// The level is for the proxy alone: what the HTTP libraries log below INFO may hold parts of
-/// requests.
-fn init_log(format: LogFormat, level: LogLevel) {
-    let level = match level {
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    };
-    let targets = Targets::new().with_default(LevelFilter::INFO).with_target("steve_proxy", level);
-    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let log = match format {
-        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
-        LogFormat::Json => log.json().boxed(),
-    };
-    tracing_subscriber::registry().with(log.with_filter(targets)).init();
 }
 
 #[cfg(not(feature = "dangerous-dev-attester"))]

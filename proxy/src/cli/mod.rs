@@ -1,10 +1,12 @@
 //! The command line and its environment variables.
 
 mod limits;
+mod relay;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limits::LimitArgs;
+pub(crate) use relay::RelayArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the app of this enclave.
     Serve(Box<Serve>),
+    /// On the host: pass TCP connections on to an enclave, over vsock.
+    Relay(RelayArgs),
     /// Show the whole path on this machine: client, untrusted host, proxy and app.
     #[cfg(feature = "demo")]
     Demo {
@@ -108,13 +112,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PORT", env = "STEVE_METRICS_VSOCK_PORT")]
     metrics_vsock_port: Option<u32>,
 
-    /// Least important events to log.
-    #[arg(long, value_name = "LEVEL", env = "STEVE_LOG_LEVEL", default_value = "info")]
-    pub(crate) log_level: LogLevel,
-
-    /// Format of the log on stderr.
-    #[arg(long, value_name = "FORMAT", env = "STEVE_LOG_FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 
     /// Sign evidence with a key made up at start. It proves nothing.
     #[cfg(feature = "dangerous-dev-attester")]
@@ -128,6 +127,17 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Least important events to log.
+    #[arg(long, value_name = "LEVEL", env = "STEVE_LOG_LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+
+    /// Format of the log on stderr.
+    #[arg(long, value_name = "FORMAT", env = "STEVE_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

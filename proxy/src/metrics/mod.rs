@@ -7,7 +7,7 @@ mod record;
 mod server;
 
 pub(crate) use record::{Outcome, Record};
-pub(crate) use server::serve;
+pub(crate) use server::{Render, serve};
 
 use crate::routes::Refusal;
 use crate::server::Proxy;
@@ -107,7 +107,7 @@ impl Metrics {
     }
 
     /// Everything in the text format of OpenMetrics.
-    fn render(&self, proxy: &Proxy) -> Result<String, fmt::Error> {
+    pub(crate) fn render(&self, proxy: &Proxy) -> Result<String, fmt::Error> {
         let set = |gauge: &Gauge, count: usize| {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         };
@@ -125,10 +125,10 @@ impl Metrics {
 }
 
 /// Registers metrics and hands them back.
-struct Registrar(Registry);
+pub(crate) struct Registrar(pub(crate) Registry);
 
 impl Registrar {
-    fn add<M>(&mut self, name: &str, help: &str, metric: M) -> M
+    pub(crate) fn add<M>(&mut self, name: &str, help: &str, metric: M) -> M
     where
         M: prometheus_client::registry::Metric + Clone,
     {
@@ -141,7 +141,7 @@ impl Registrar {
         metric
     }
 
-    fn bytes(&mut self, name: &str, help: &str) -> Counter {
+    pub(crate) fn bytes(&mut self, name: &str, help: &str) -> Counter {
         let metric = Counter::default();
         self.0.register_with_unit(name, help, Unit::Bytes, metric.clone());
         metric

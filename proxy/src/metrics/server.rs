@@ -1,7 +1,7 @@
 //! Where Prometheus fetches the metrics: `GET /metrics` over HTTP/1.1, and nothing else.
 
 use crate::limits::ACCEPT_PAUSE;
-use crate::server::{Listener, Proxy};
+use crate::server::Listener;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -27,8 +28,11 @@ const BUFFER: usize = 16 * 1024;
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
+/// Writes all metrics in the text format of OpenMetrics.
+pub(crate) type Render = Arc<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>;
+
 /// Serves metrics until it is dropped.
-pub(crate) async fn serve<L: Listener>(mut listener: L, proxy: Arc<Proxy>) {
+pub(crate) async fn serve<L: Listener>(mut listener: L, render: Render) {
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= MAX_CONNECTIONS {
@@ -36,7 +40,7 @@ pub(crate) async fn serve<L: Listener>(mut listener: L, proxy: Arc<Proxy>) {
         }
         match listener.accept().await {
             Ok(io) => {
-                connections.spawn(timeout(CONNECTION_TIMEOUT, connection(io, proxy.clone())));
+                connections.spawn(timeout(CONNECTION_TIMEOUT, connection(io, render.clone())));
             }
             Err(error) => {
                 tracing::warn!("cannot accept a connection for metrics: {error}");
@@ -47,12 +51,9 @@ pub(crate) async fn serve<L: Listener>(mut listener: L, proxy: Arc<Proxy>) {
     }
 }
 
-async fn connection(
-    io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    proxy: Arc<Proxy>,
-) {
+async fn connection(io: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, render: Render) {
     let service = service_fn(|request| {
-        let response = respond(&proxy, &request);
+        let response = respond(&render, &request);
         async { Ok::<_, Infallible>(response) }
     });
     let mut builder = http1::Builder::new();
@@ -65,7 +66,7 @@ async fn connection(
     let _ = builder.serve_connection(TokioIo::new(io), service).await;
 }
 
-fn respond(proxy: &Proxy, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn respond(render: &Render, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.uri().path() != "/metrics" {
         return empty(StatusCode::NOT_FOUND);
     }
@@ -74,7 +75,7 @@ fn respond(proxy: &Proxy, request: &Request<Incoming>) -> Response<Full<Bytes>> 
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         return response;
     }
-    match proxy.metrics.render(proxy) {
+    match render() {
         Ok(text) => {
             let mut response = Response::new(Full::new(text.into()));
             response.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);

@@ -137,11 +137,13 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
     upkeep.spawn(async move { shared.sessions.sweep().await });
     let shared = proxy.clone();
     upkeep.spawn(async move { shared.upstream.connector().run(&shared.limits).await });
+    let shared = proxy.clone();
+    let render: metrics::Render = Arc::new(move || shared.metrics.render(&shared));
     if let Some(tcp) = metrics_tcp {
-        upkeep.spawn(metrics::serve(tcp, proxy.clone()));
+        upkeep.spawn(metrics::serve(tcp, render.clone()));
     }
     if let Some(vsock) = metrics_vsock {
-        upkeep.spawn(metrics::serve(vsock, proxy.clone()));
+        upkeep.spawn(metrics::serve(vsock, render));
     }
 
     let (stop, stopped) = watch::channel(false);
