@@ -18,15 +18,21 @@ directory=$target/wasm
 # The module needs SIMD: Chrome and Edge 91, Firefox 89, Safari 16.4, Node 16.4. Of all browsers
 # that could run it without, 0.4 % lack it (caniuse, 2026): Safari 15 to 16.3. A second module for
 # them would double the package.
-simd=(--config "target.$triple.rustflags=['-Ctarget-feature=+simd128']")
+simd=-Ctarget-feature=+simd128
 if [[ ${1:-} == --scalar ]]; then
     directory+=-scalar
-    simd=()
+    simd=
     shift
 fi
 # shellcheck disable=SC2206 # nothing or one word
-build=(build $locked --profile wasm --target "$triple" --target-dir "$directory" "${simd[@]}"
+build=(build $locked --profile wasm --target "$triple" --target-dir "$directory"
     -p steve-protocol -p steve-wasm -p steve-wasm-bench --no-default-features "${@/#/--features=}")
+
+# flags RUSTC: what this compiler is to be told, as cargo's --config wants it
+flags() {
+    remap_flags "$1" | cat - <(printf '%s' "$simd") | sed "s/.*/'&'/" | paste -sd , \
+        | sed "s/.*/target.$triple.rustflags=[&]/"
+}
 
 toolchain_has_target() {
     [[ -d $(rustc --print target-libdir --target $triple 2>/dev/null) ]]
@@ -47,7 +53,7 @@ wasm_linker() {
 
 build_with_toolchain() {
     say "compiler: $(rustc --version)"
-    cargo "${build[@]}"
+    cargo "${build[@]}" --config "$(flags rustc)"
 }
 
 build_with_debian() {
@@ -55,7 +61,7 @@ build_with_debian() {
     linker=$(wasm_linker) || skip "no wasm linker: install the package lld"
     say "compiler: Debian's $(/usr/bin/rustc --version), with the standard library from source"
     RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker \
-        /usr/bin/cargo "${build[@]}" -Zbuild-std=std,panic_abort
+        /usr/bin/cargo "${build[@]}" --config "$(flags /usr/bin/rustc)" -Zbuild-std=std,panic_abort
 }
 
 if toolchain_has_target; then

@@ -103,3 +103,14 @@ cargo_tool() {
     fi
     PATH=$tool_root/bin:$PATH
 }
+
+# remap_flags [RUSTC]: flags, one a line, with which binaries do not depend on where the sources, the
+# registry and the compiler are.
+remap_flags() {
+    local rustc=${1:-rustc}
+    printf -- '--remap-path-prefix=%s=%s\n' \
+        "$("$rustc" --print sysroot)/lib/rustlib/src/rust" \
+        "/rustc/$("$rustc" -vV | sed -n 's/^commit-hash: //p')" \
+        "${CARGO_HOME:-$HOME/.cargo}" /cargo \
+        "$PWD" /steve
+}

@@ -7,6 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/common.sh
+umask 022 # npm packs the modes of files
 
 max_gzip=$((200 * 1024))
 module=$(realpath "$target")/wasm/wasm32-unknown-unknown/wasm/steve_wasm.wasm
@@ -51,6 +52,7 @@ core dangerous steve-wasm/dangerous-trust-anchor
 [[ ${1:-} != --tests ]] || core vectors steve-wasm/test-vectors
 
 cp LICENSE-* "$npm/"
+chmod 644 "$npm"/{LICENSE-*,README.md,package.json}
 rm -rf "$npm/dist"
 (cd "$npm" && node_modules/.bin/prettier --check --log-level warn ts worker demo tests && node_modules/.bin/tsc)
 for name in core dangerous; do
