@@ -14,7 +14,7 @@ source scripts/common.sh
 [[ $# -gt 0 ]] || set -- steve-proxy steve-init
 
 triple=$(rustc -vV | sed -n 's/^host: //p')
-mapfile -t flags < <(remap_flags)
+mapfile -t flags < <(remap_flags rustc)
 flags+=(-Ctarget-feature=+crt-static)
 
 # Replaces RUSTFLAGS and all that configuration files say.

@@ -104,13 +104,12 @@ cargo_tool() {
     PATH=$tool_root/bin:$PATH
 }
 
-# remap_flags [RUSTC]: flags, one a line, with which binaries do not depend on where the sources, the
+# remap_flags RUSTC: flags, one a line, with which binaries do not depend on where the sources, the
 # registry and the compiler are.
 remap_flags() {
-    local rustc=${1:-rustc}
     printf -- '--remap-path-prefix=%s=%s\n' \
-        "$("$rustc" --print sysroot)/lib/rustlib/src/rust" \
-        "/rustc/$("$rustc" -vV | sed -n 's/^commit-hash: //p')" \
+        "$("$1" --print sysroot)/lib/rustlib/src/rust" \
+        "/rustc/$("$1" -vV | sed -n 's/^commit-hash: //p')" \
         "${CARGO_HOME:-$HOME/.cargo}" /cargo \
         "$PWD" /steve
 }

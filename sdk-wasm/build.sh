@@ -52,7 +52,7 @@ core dangerous steve-wasm/dangerous-trust-anchor
 [[ ${1:-} != --tests ]] || core vectors steve-wasm/test-vectors
 
 cp LICENSE-* "$npm/"
-chmod 644 "$npm"/{LICENSE-*,README.md,package.json}
+chmod -R u=rwX,go=rX "$npm"/{LICENSE-*,README.md,package.json,ts,worker}
 rm -rf "$npm/dist"
 (cd "$npm" && node_modules/.bin/prettier --check --log-level warn ts worker demo tests && node_modules/.bin/tsc)
 for name in core dangerous; do
