@@ -35,8 +35,8 @@ pub(crate) fn json(value: &Value) -> Reply {
     whole("application/json", format!("{value}\n"))
 }
 
-pub(crate) fn file(path: &str) -> Reply {
-    whole("text/plain", std::fs::read(path)?)
+pub(crate) fn text_of(text: std::io::Result<String>) -> Reply {
+    whole("text/plain", text?)
 }
 
 pub(crate) fn refused(status: StatusCode) -> Reply {

@@ -13,11 +13,12 @@
 //! | GET `/count` | how often each id was executed |
 //! | `/slow` | never answers |
 //! | `/slow/clients` | how many wait for `/slow`, and how many have gone away |
-//! | `/memory` | `/proc/meminfo` |
+//! | `/memory` | what memory there is, and the most that each process has used, as `/proc` says it |
 //!
 //! It listens on 127.0.0.1:8083, or on the address that is its argument.
 
 mod answers;
+mod memory;
 mod state;
 mod websocket;
 
@@ -82,7 +83,7 @@ async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Answer {
             std::future::pending().await
         }
         (_, "/slow/clients") => answers::json(&state.slow_clients()),
-        (_, "/memory") => answers::file("/proc/meminfo"),
+        (_, "/memory") => answers::text_of(memory::report()),
         _ => match path.strip_prefix("/bytes/").and_then(|size| size.parse().ok()) {
             Some(size) => answers::numbers(size),
             None => answers::refused(StatusCode::NOT_FOUND),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,6 @@ from pathlib import Path
 from enclave import Enclave, run
 from harness import Context, Link, Program, check, free_port
 from image import PROXY_PORT
-
-HERE = Path(__file__).parent
 
 
 @dataclass
@@ -28,7 +25,8 @@ class Outer:
 
 def outer(context: Context, enclave: Enclave) -> Outer:
     relay_port, tls_port = free_port(), free_port()
-    relay = context.program("relay", relay_command(enclave, relay_port))
+    route = f"127.0.0.1:{relay_port}=unix:{enclave.vsock}:{PROXY_PORT}"
+    relay = context.program("relay", [context.proxy, "relay", "--listen", route])  # type: ignore[list-item]
     relay.wait_for_port(relay_port)
     caddyfile = context.work / "Caddyfile"
     caddyfile.write_text(CADDYFILE.format(tls=tls_port, relay=relay_port))
@@ -42,10 +40,6 @@ def outer(context: Context, enclave: Enclave) -> Outer:
     caddy.wait_until(ca.exists, "certificate authority")
     caddy.wait_for_port(tls_port)
     return Outer(f"https://localhost:{tls_port}", ca, caddy, relay)
-
-
-def relay_command(enclave: Enclave, port: int) -> list[str | Path]:
-    return [sys.executable, HERE / "relay_standin.py", str(port), enclave.vsock, str(PROXY_PORT)]
 
 
 # Pieces are passed on at once. Not with -1: then Caddy does not tell the proxy when a client goes away.

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,9 @@ class Tools:
 class Enclave:
     """An enclave that can be started again. Its NSM stays, as AWS's authority would."""
 
-    def __init__(self, context: Context, tools: Tools, image: Image, measurements: Path | None = None) -> None:
+    def __init__(
+        self, context: Context, tools: Tools, image: Image, measurements: Path | None = None, nsm: Sequence[str] = ()
+    ) -> None:
         self.context = context
         self.tools = tools
         self.image = image
@@ -46,7 +49,7 @@ class Enclave:
         self.vsock = context.work / "vm.vsock"
         self._running: list[Program] = []
         command = [tools.nsm_device, "--socket", self._nsm_socket, "--root-out", self.root, "--control", self._control]
-        self.nsm = context.program("nsm", [*command, "--measurements", measurements or image.measurements])
+        self.nsm = context.program("nsm", [*command, "--measurements", measurements or image.measurements, *nsm])
 
     def boot(self) -> str:
         """Starts it and waits until it is ready. Emulated hardware may fail once."""
@@ -94,10 +97,10 @@ class Enclave:
             "-chardev", f"socket,id=nsm,path={self._nsm_socket}", "-device", nsm,
         ]
 
-    def _wait(self, qemu: Program, ready: object, console: Path, what: str) -> float:
+    def _wait(self, qemu: Program, ready: Callable[[], object], console: Path, what: str) -> float:
         deadline = time.monotonic() + BOOT_LIMIT
         while time.monotonic() < deadline:
-            if ready():  # type: ignore[operator]
+            if ready():
                 return time.monotonic()
             if (code := qemu.process.poll()) is not None:
                 raise Failed(f"the enclave ended with {code} before its {what}: {qemu.end_of_log()}{end(console)}")

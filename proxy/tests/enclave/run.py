@@ -61,7 +61,8 @@ def on_term(number: int, frame: object) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binaries", type=Path, required=True, help="folder of steve, steve-proxy, steve-init, example-app")
+    parser.add_argument("--steve", type=Path, required=True, help="the client binary, with dangerous-trust-anchor")
+    parser.add_argument("--static", type=Path, required=True, help="folder that scripts/build-static.sh has filled")
     parser.add_argument("--fetched", type=Path, required=True, help="folder that fetch.sh has made")
     parser.add_argument("--nsm-device", type=Path, required=True, help="the binary of nsm-device/")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
@@ -69,15 +70,15 @@ def main() -> int:
     if unknown := set(arguments.cases) - set(CASES):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, on_term)
-    binaries, fetched = arguments.binaries.resolve(), arguments.fetched.resolve()
+    steve, static, fetched = arguments.steve.resolve(), arguments.static.resolve(), arguments.fetched.resolve()
     tools = Tools(fetched / "qemu-system-x86_64", arguments.nsm_device.resolve(), "vhost-device-vsock")
     parts = Parts(
         kernel=fetched / "vmlinuz",
         kernel_config=fetched / "config",
         modules=fetched / "modules",
-        init=binaries / "steve-init",
-        proxy=binaries / "steve-proxy",
-        app=binaries / "example-app",
+        init=static / "steve-init",
+        proxy=static / "steve-proxy",
+        app=static / "example-app",
         eif_build="eif_build",
     )
     with tempfile.TemporaryDirectory(prefix="steve-image-") as directory:
@@ -88,7 +89,7 @@ def main() -> int:
             print(f"  {name} {value}", flush=True)
         suite = Suite(tools, parts, image)
         names = arguments.cases or CASES
-        failed = [name for name in names if not run_case(name, suite, binaries / "steve", binaries / "steve-proxy")]
+        failed = [name for name in names if not run_case(name, suite, steve, parts.proxy)]
     print(f"failed: {', '.join(failed)}" if failed else "all passed")
     return 1 if failed else 0
 

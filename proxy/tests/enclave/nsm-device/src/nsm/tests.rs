@@ -3,8 +3,13 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use steve_protocol::evidence::UnverifiedDocument;
 
-pub(crate) fn module() -> Nsm {
+fn module() -> Nsm {
+    module_with(false)
+}
+
+fn module_with(indefinite_length_maps: bool) -> Nsm {
     let authority = DevAuthority::new(&mut StdRng::seed_from_u64(1), now_ms()).unwrap();
+    let authority = authority.indefinite_length_maps(indefinite_length_maps);
     Nsm::new(Arc::new(authority), &Measurements([[7; PCR_LEN]; LOCKED]))
 }
 
@@ -74,14 +79,18 @@ fn there_are_32_registers() {
 
 #[test]
 fn documents_hold_the_locked_registers() {
-    let mut nsm = module();
-    ask(&mut nsm, &Request::LockPCR { index: 20 });
-    let Response::Attestation { document } = ask(&mut nsm, &attest(512, 512, 1024)) else {
-        panic!("no document");
-    };
-    let document = UnverifiedDocument::decode(&document).unwrap();
-    let indices: Vec<u8> = document.pcrs().iter().map(|(index, _)| index).collect();
-    assert_eq!(indices, (0..16).chain([20]).collect::<Vec<u8>>());
+    // A map of nine members, and one that says where it ends.
+    for (indefinite, start) in [(false, b"\xa9\x69module_id"), (true, b"\xbf\x69module_id")] {
+        let mut nsm = module_with(indefinite);
+        ask(&mut nsm, &Request::LockPCR { index: 20 });
+        let Response::Attestation { document } = ask(&mut nsm, &attest(512, 512, 1024)) else {
+            panic!("no document");
+        };
+        assert!(document.windows(start.len()).any(|window| window == start));
+        let document = UnverifiedDocument::decode(&document).unwrap();
+        let indices: Vec<u8> = document.pcrs().iter().map(|(index, _)| index).collect();
+        assert_eq!(indices, (0..16).chain([20]).collect::<Vec<u8>>());
+    }
 }
 
 #[test]

@@ -1,0 +1,130 @@
+"""An enclave of 512 MiB with clients that do not read, and uploads that nobody takes."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chain import gateway, outer
+from enclave import Enclave
+from harness import MIB, Context, Link, check, equal, fetch
+from image import MEMORY_BUDGET, build
+
+if TYPE_CHECKING:
+    from run import Suite
+
+GATEWAYS = 2
+# Of each kind, at each gateway, which carries 256 connections and whose session has 256 streams.
+CLIENTS = 120
+SIZE = 64 * MIB
+# What the proxy has besides connections and streams.
+BASE = 32 * MIB
+
+
+def run(context: Context, suite: Suite) -> None:
+    # What is public is answered without a stream, whatever the streams take.
+    image = build(suite.parts, context.work, "memory", STEVE_PUBLIC_PATHS="/memory")
+    enclave = Enclave(context, suite.tools, image)
+    context.step("boot", enclave.boot, 150)
+    way = outer(context, enclave)
+    links = [gateway(context, enclave, way) for _ in range(GATEWAYS)]
+    context.step("at rest", lambda: Memory.of(enclave).text())
+    clients: list[socket.socket] = []
+    try:
+        context.step("slow readers and uploads", lambda: occupy(enclave, links, clients), 180)
+        context.step("inside the budget", lambda: inside(enclave))
+    finally:
+        for client in clients:
+            client.close()
+    context.step("afterwards", lambda: afterwards(enclave, links), 90)
+
+
+@dataclass
+class Memory:
+    """Of the enclave, in bytes."""
+
+    total: int
+    available: int
+    # The most that the process has had.
+    proxy: int
+    app: int
+
+    @classmethod
+    def of(cls, enclave: Enclave) -> Memory:
+        status, body = enclave.get("/memory")
+        equal(status, 200, "status of /memory")
+        found = dict(re.findall(r"^(.+?):\s+(\d+) kB$", body.decode(), re.MULTILINE))
+        names = ["MemTotal", "MemAvailable", "peak of steve-proxy", "peak of app"]
+        return cls(*(int(found[name]) * 1024 for name in names))
+
+    def text(self) -> str:
+        return (
+            f"{self.available / MIB:.0f} of {self.total / MIB:.0f} MiB available;"
+            f" peaks: proxy {self.proxy / MIB:.0f} MiB, app {self.app / MIB:.0f} MiB"
+        )
+
+
+def occupy(enclave: Enclave, links: list[Link], clients: list[socket.socket]) -> str:
+    lowest = Memory.of(enclave).available
+    for link in links:
+        for _ in range(CLIENTS):
+            clients.append(begin(link, "GET", f"/bytes/{SIZE}"))
+            clients.append(begin(link, "POST", "/slow"))
+        lowest = min(lowest, Memory.of(enclave).available)
+    sent = 0
+    # Uploads until nothing is taken any more, anywhere on the way.
+    quiet = 0
+    while quiet < 20:
+        more = sum(push(client) for client in clients[1::2])
+        sent += more
+        quiet = 0 if more else quiet + 1
+        lowest = min(lowest, Memory.of(enclave).available)
+        time.sleep(0.1)
+    streams = int(enclave.metric("steve_streams_open"))
+    check(streams > CLIENTS, f"only {streams} streams: that is no load")
+    return f"{len(clients)} clients, {streams} streams, {sent / MIB:.0f} MiB taken of uploads, at least {lowest / MIB:.0f} MiB available"
+
+
+def begin(link: Link, method: str, path: str) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", link.port), timeout=10)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    length = f"Content-Length: {SIZE}\r\n" if method == "POST" else ""
+    client.sendall(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{link.port}\r\n{length}\r\n".encode())
+    client.setblocking(False)
+    return client
+
+
+def push(client: socket.socket) -> int:
+    try:
+        return client.send(bytes(256 << 10))
+    except BlockingIOError:
+        return 0
+    except OSError:
+        # Refused: there is no room for it.
+        return 0
+
+
+def inside(enclave: Enclave) -> str:
+    check(enclave.running(), "the enclave has ended")
+    equal(enclave.health(), 200, "health")
+    used, budget = enclave.metric("steve_memory_budget_used_bytes"), enclave.metric("steve_memory_budget_bytes")
+    equal(int(budget), MEMORY_BUDGET, "the budget")
+    check(used <= budget, f"{used} bytes used of {budget}")
+    memory = Memory.of(enclave)
+    check(memory.proxy <= MEMORY_BUDGET + BASE, f"the proxy has taken more than its budget: {memory.text()}")
+    return f"{used / MIB:.0f} of {budget / MIB:.0f} MiB of the budget are spoken for; {memory.text()}"
+
+
+def afterwards(enclave: Enclave, links: list[Link]) -> str:
+    """Everything is given back, and the same sessions go on."""
+    while enclave.metric("steve_streams_open"):
+        time.sleep(0.1)
+    for link in links:
+        equal(len(fetch(link.url(f"/bytes/{MIB}")).body), MIB, "length")
+    console = enclave.consoles[-1].read_text(errors="replace")
+    check("Out of memory" not in console, "the kernel has run out of memory")
+    used = enclave.metric("steve_memory_budget_used_bytes")
+    return f"{used / MIB:.0f} MiB of the budget are spoken for; {Memory.of(enclave).text()}"
