@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chain import Outer, outer, steve
-from enclave import Enclave
+from enclave import BOOTS_LIMIT, Enclave
 from enclave import run as run_command
 from harness import Context, check, equal
 from image import build
@@ -21,7 +21,7 @@ POLICY_REFUSES, EVIDENCE_INVALID = 3, 4
 
 def run(context: Context, suite: Suite) -> None:
     enclave = Enclave(context, suite.tools, suite.image)
-    context.step("boot", enclave.boot, 150)
+    context.step("boot", enclave.boot, BOOTS_LIMIT)
     way = outer(context, enclave)
     context.step("accepted with the PCRs of the EIF", lambda: accepted(context, enclave, way))
     other = build(suite.parts, context.work, "other", STEVE_LOG_LEVEL="debug")
@@ -65,7 +65,7 @@ def debug_mode(context: Context, suite: Suite) -> None:
     context.work = context.work / "debug"
     context.work.mkdir()
     enclave = Enclave(context, suite.tools, suite.image, measurements=zero)
-    context.step("boot in debug mode", enclave.boot, 150)
+    context.step("boot in debug mode", enclave.boot, BOOTS_LIMIT)
     way = outer(context, enclave)
     context.step("debug mode", lambda: refused(context, enclave, way, EVIDENCE_INVALID, "debug", None))
 

@@ -15,7 +15,7 @@ import httpx
 from websockets.asyncio.client import connect
 
 from chain import Outer, gateway, outer, steve
-from enclave import Enclave
+from enclave import BOOTS_LIMIT, Enclave
 from harness import EVENTS, MIB, Context, Link, check, equal, fetch, rate
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MESSAGES = [0, 1, 125, 126, 65535, 65536, MIB]
 
 def run(context: Context, suite: Suite) -> None:
     enclave = Enclave(context, suite.tools, suite.image)
-    context.step("boot", enclave.boot, 150)
+    context.step("boot", enclave.boot, BOOTS_LIMIT)
     way = outer(context, enclave)
     context.step("steve request", lambda: request(context, enclave, way))
     link = gateway(context, enclave, way)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chain import gateway, outer
-from enclave import Enclave
+from enclave import BOOTS_LIMIT, Enclave
 from harness import MIB, Context, Link, check, equal, fetch
 from image import MEMORY_BUDGET, build
 
@@ -28,7 +28,7 @@ def run(context: Context, suite: Suite) -> None:
     # What is public is answered without a stream, whatever the streams take.
     image = build(suite.parts, context.work, "memory", STEVE_PUBLIC_PATHS="/memory")
     enclave = Enclave(context, suite.tools, image)
-    context.step("boot", enclave.boot, 150)
+    context.step("boot", enclave.boot, BOOTS_LIMIT)
     way = outer(context, enclave)
     links = [gateway(context, enclave, way) for _ in range(GATEWAYS)]
     context.step("at rest", lambda: Memory.of(enclave).text())

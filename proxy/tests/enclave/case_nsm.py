@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from chain import Outer, gateway, outer, steve
-from enclave import Enclave
+from enclave import BOOTS_LIMIT, Enclave
 from harness import Context, Link, check, equal, fetch
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ AT_ONCE = 20
 
 def run(context: Context, suite: Suite) -> None:
     enclave = Enclave(context, suite.tools, suite.image, nsm=["--indefinite-length-maps"])
-    context.step("boot", enclave.boot, 150)
+    context.step("boot", enclave.boot, BOOTS_LIMIT)
     way = outer(context, enclave)
     link = gateway(context, enclave, way)
     context.step("a slow NSM answers many with one document", lambda: batched(enclave))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from chain import gateway, outer
-from enclave import Enclave
+from enclave import BOOTS_LIMIT, Enclave
 from harness import Context, Failed, Link, check, equal, fetch
 
 if TYPE_CHECKING:
@@ -24,19 +24,21 @@ RESTARTS = 2
 # Executed before and after each restart.
 EACH = 60
 LIMIT = 100.0
+# After a failure, in seconds.
+PAUSE = 0.5
 EXECUTED = re.compile(r"example-app: executed ([0-9a-f]{32})\b")
 
 
 def run(context: Context, suite: Suite) -> None:
     enclave = Enclave(context, suite.tools, suite.image)
-    context.step("boot", enclave.boot, 150)
+    context.step("boot", enclave.boot, BOOTS_LIMIT)
     way = outer(context, enclave)
     link = gateway(context, enclave, way)
     load = Load(link)
     try:
         context.step("load", lambda: load.more(EACH), LIMIT)
         for number in range(1, RESTARTS + 1):
-            context.step(f"restart {number}", lambda: restart(enclave), 150)
+            context.step(f"restart {number}", lambda: restart(enclave), BOOTS_LIMIT)
             context.step(f"clients go on after restart {number}", lambda: load.more(EACH), LIMIT)
     finally:
         load.stop()
@@ -66,9 +68,11 @@ class Load:
             while not self._stopped.is_set():
                 name = uuid.uuid4().hex
                 self.posted[name] = self._outcome(client, "POST", "/count", name)
-                self.read[self._outcome(client, "GET", "/bytes/1000")] += 1
-                if self.posted[name] != "200":
-                    time.sleep(0.1)
+                if self.posted[name] == "200":
+                    self.read[self._outcome(client, "GET", "/bytes/1000")] += 1
+                else:
+                    # What they would take of the machine the next enclave needs to boot.
+                    time.sleep(PAUSE)
 
     def _outcome(self, client: httpx.Client, method: str, path: str, body: str = "") -> str:
         try:

@@ -18,8 +18,10 @@ from image import HEARTBEAT_PORT, METRICS_PORT, PROXY_PORT, Image
 MEMORY = "512M"
 GUEST_CID = 4
 HEARTBEAT = b"\xb7"
-BOOT_LIMIT = 60.0
+BOOT_LIMIT = 90.0
 ATTEMPTS = 2
+# Of all attempts, and of what is between them.
+BOOTS_LIMIT = ATTEMPTS * 2 * BOOT_LIMIT
 # vhost-device-vsock stalls on packets over 32 KiB with more.
 TX_BUFFER = 28672
 

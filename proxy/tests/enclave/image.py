@@ -80,10 +80,13 @@ def build(parts: Parts, work: Path, name: str, **environment: str) -> Image:
     run([ROOT / "deploy/image.sh", *files, "--config", configuration, "--out", ramdisk])
     line, eif, measurements = command_line(), folder / "enclave.eif", folder / "measurements.json"
     kernel = ["--arch", "x86_64", "--kernel", parts.kernel, "--kernel_config", parts.kernel_config, "--cmdline", line]
-    run([parts.eif_build, *kernel, "--ramdisk", ramdisk, "--output", eif, "--pcrs_output", measurements])
+    output = run([parts.eif_build, *kernel, "--ramdisk", ramdisk, "--output", eif])
+    # A line, then JSON.
+    measurements.write_text(output[output.index("{"):])
     return Image(parts.kernel, ramdisk, line, measurements, eif.stat().st_size)
 
 
-def run(command: Sequence[str | Path]) -> None:
+def run(command: Sequence[str | Path]) -> str:
     done = subprocess.run(command, env=plain_environment(), capture_output=True, text=True, timeout=60)
     check(done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}")
+    return done.stdout
