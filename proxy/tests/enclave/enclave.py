@@ -18,7 +18,7 @@ from image import HEARTBEAT_PORT, METRICS_PORT, PROXY_PORT, Image
 MEMORY = "512M"
 GUEST_CID = 4
 HEARTBEAT = b"\xb7"
-BOOT_LIMIT = 90.0
+BOOT_LIMIT = 60.0
 ATTEMPTS = 2
 # Of all attempts, and of what is between them.
 BOOTS_LIMIT = ATTEMPTS * 2 * BOOT_LIMIT
@@ -48,7 +48,8 @@ class Enclave:
         self._control = context.work / "nsm-control.json"
         self._nsm_socket = context.work / "nsm.sock"
         self._vsock_socket = context.work / "vsock-device.sock"
-        self.vsock = context.work / "vm.vsock"
+        # Where the relay connects to, from the heartbeat on.
+        self.vsock = context.work / "enclave.vsock"
         self._running: list[Program] = []
         command = [tools.nsm_device, "--socket", self._nsm_socket, "--root-out", self.root, "--control", self._control]
         self.nsm = context.program("nsm", [*command, "--measurements", measurements or image.measurements, *nsm])
@@ -71,14 +72,16 @@ class Enclave:
         self.boots += 1
         console = self.context.work / f"console-{self.boots}"
         self.consoles.append(console)
-        heartbeat = Heartbeat(Path(f"{self.vsock}_{HEARTBEAT_PORT}"))
-        for path in (self.vsock, self._vsock_socket):
-            path.unlink(missing_ok=True)
-        vm = f"guest-cid={GUEST_CID},uds-path={self.vsock},socket={self._vsock_socket},tx-buffer-size={TX_BUFFER}"
+        # The device does not recover from a connection to a guest that is not there yet.
+        hidden = self.context.work / f"vsock-{self.boots}"
+        heartbeat = Heartbeat(Path(f"{hidden}_{HEARTBEAT_PORT}"))
+        self._vsock_socket.unlink(missing_ok=True)
+        vm = f"guest-cid={GUEST_CID},uds-path={hidden},socket={self._vsock_socket},tx-buffer-size={TX_BUFFER}"
         vsock = self._start(f"vsock-{self.boots}", [self.tools.vsock_device, "--vm", vm])
         vsock.wait_until(self._vsock_socket.exists, "socket")
         qemu = self._start(f"qemu-{self.boots}", self._qemu(console))
         heard = self._wait(qemu, heartbeat.heard, console, "heartbeat")
+        self.vsock.symlink_to(hidden)
         ready = self._wait(qemu, self.ready, console, "readiness")
         return f"heartbeat after {heard - began:.1f} s, ready after {ready - began:.1f} s"
 
@@ -111,6 +114,7 @@ class Enclave:
 
     def kill(self) -> None:
         """Ends it without any notice."""
+        self.vsock.unlink(missing_ok=True)
         for program in reversed(self._running):
             program.process.send_signal(signal.SIGKILL)
             program.process.wait(5)
