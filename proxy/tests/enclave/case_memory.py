@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chain import gateway, outer
 from enclave import BOOTS_LIMIT, Enclave
 from harness import MIB, Context, Link, check, equal, fetch
-from image import MEMORY_BUDGET, build
+from image import MEMORY_BUDGET
 
 if TYPE_CHECKING:
     from run import Suite
@@ -20,18 +20,18 @@ GATEWAYS = 2
 # Of each kind, at each gateway, which carries 256 connections and whose session has 256 streams.
 CLIENTS = 120
 SIZE = 64 * MIB
+# What makes it a load.
+LEAST_STREAMS = 50
 # What the proxy has besides connections and streams.
 BASE = 32 * MIB
 
 
 def run(context: Context, suite: Suite) -> None:
-    # What is public is answered without a stream, whatever the streams take.
-    image = build(suite.parts, context.work, "memory", STEVE_PUBLIC_PATHS="/memory")
-    enclave = Enclave(context, suite.tools, image)
+    enclave = Enclave(context, suite.tools, suite.image)
     context.step("boot", enclave.boot, BOOTS_LIMIT)
     way = outer(context, enclave)
     links = [gateway(context, enclave, way) for _ in range(GATEWAYS)]
-    context.step("at rest", lambda: Memory.of(enclave).text())
+    context.step("at rest", lambda: Memory.of(links[0]).text())
     clients: list[socket.socket] = []
     try:
         context.step("slow readers and uploads", lambda: occupy(enclave, links, clients), 180)
@@ -39,7 +39,7 @@ def run(context: Context, suite: Suite) -> None:
     finally:
         for client in clients:
             client.close()
-    context.step("afterwards", lambda: afterwards(enclave, links), 90)
+    context.step("afterwards", lambda: afterwards(enclave, links), 120)
 
 
 @dataclass
@@ -53,10 +53,8 @@ class Memory:
     app: int
 
     @classmethod
-    def of(cls, enclave: Enclave) -> Memory:
-        status, body = enclave.get("/memory")
-        equal(status, 200, "status of /memory")
-        found = dict(re.findall(r"^(.+?):\s+(\d+) kB$", body.decode(), re.MULTILINE))
+    def of(cls, link: Link) -> Memory:
+        found = dict(re.findall(r"^(.+?):\s+(\d+) kB$", fetch(link.url("/memory")).body.decode(), re.MULTILINE))
         names = ["MemTotal", "MemAvailable", "peak of steve-proxy", "peak of app"]
         return cls(*(int(found[name]) * 1024 for name in names))
 
@@ -68,24 +66,20 @@ class Memory:
 
 
 def occupy(enclave: Enclave, links: list[Link], clients: list[socket.socket]) -> str:
-    lowest = Memory.of(enclave).available
     for link in links:
         for _ in range(CLIENTS):
             clients.append(begin(link, "GET", f"/bytes/{SIZE}"))
             clients.append(begin(link, "POST", "/slow"))
-        lowest = min(lowest, Memory.of(enclave).available)
-    sent = 0
     # Uploads until nothing is taken any more, anywhere on the way.
-    quiet = 0
+    sent, quiet, most = 0, 0, 0
     while quiet < 20:
         more = sum(push(client) for client in clients[1::2])
         sent += more
         quiet = 0 if more else quiet + 1
-        lowest = min(lowest, Memory.of(enclave).available)
+        most = max(most, int(enclave.metric("steve_streams_open")))
         time.sleep(0.1)
-    streams = int(enclave.metric("steve_streams_open"))
-    check(streams > CLIENTS, f"only {streams} streams: that is no load")
-    return f"{len(clients)} clients, {streams} streams, {sent / MIB:.0f} MiB taken of uploads, at least {lowest / MIB:.0f} MiB available"
+    check(most >= LEAST_STREAMS, f"at most {most} streams: that is no load")
+    return f"{len(clients)} clients, at most {most} streams at once, {sent / MIB:.0f} MiB taken of uploads"
 
 
 def begin(link: Link, method: str, path: str) -> socket.socket:
@@ -108,23 +102,24 @@ def push(client: socket.socket) -> int:
 
 
 def inside(enclave: Enclave) -> str:
+    """Metrics have listener and memory of their own. New connections may have to wait now."""
     check(enclave.running(), "the enclave has ended")
-    equal(enclave.health(), 200, "health")
     used, budget = enclave.metric("steve_memory_budget_used_bytes"), enclave.metric("steve_memory_budget_bytes")
     equal(int(budget), MEMORY_BUDGET, "the budget")
-    check(used <= budget, f"{used} bytes used of {budget}")
-    memory = Memory.of(enclave)
-    check(memory.proxy <= MEMORY_BUDGET + BASE, f"the proxy has taken more than its budget: {memory.text()}")
-    return f"{used / MIB:.0f} of {budget / MIB:.0f} MiB of the budget are spoken for; {memory.text()}"
+    check(budget / 2 < used <= budget, f"{used} bytes used of {budget}")
+    return f"{used / MIB:.0f} of {budget / MIB:.0f} MiB are spoken for"
 
 
 def afterwards(enclave: Enclave, links: list[Link]) -> str:
-    """Everything is given back, and the same sessions go on."""
+    """Everything is given back, and the same sessions go on. The kernel remembers the peaks."""
     while enclave.metric("steve_streams_open"):
         time.sleep(0.1)
     for link in links:
         equal(len(fetch(link.url(f"/bytes/{MIB}")).body), MIB, "length")
+    equal(enclave.health(), 200, "health")
     console = enclave.consoles[-1].read_text(errors="replace")
     check("Out of memory" not in console, "the kernel has run out of memory")
+    memory = Memory.of(links[0])
+    check(memory.proxy <= MEMORY_BUDGET + BASE, f"the proxy has taken more than its budget: {memory.text()}")
     used = enclave.metric("steve_memory_budget_used_bytes")
-    return f"{used / MIB:.0f} MiB of the budget are spoken for; {Memory.of(enclave).text()}"
+    return f"{used / MIB:.0f} MiB of the budget are spoken for; {memory.text()}"
