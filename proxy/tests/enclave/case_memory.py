@@ -20,6 +20,7 @@ GATEWAYS = 2
 # Of each kind, at each gateway, which carries 256 connections and whose session has 256 streams.
 CLIENTS = 120
 SIZE = 64 * MIB
+ZEROS = bytes(256 << 10)
 # What makes it a load.
 LEAST_STREAMS = 50
 # What the proxy has besides connections and streams.
@@ -72,7 +73,7 @@ def occupy(enclave: Enclave, links: list[Link], clients: list[socket.socket]) ->
             clients.append(begin(link, "POST", "/slow"))
     # Uploads until nothing is taken any more, anywhere on the way.
     sent, quiet, most = 0, 0, 0
-    while quiet < 20:
+    while quiet < 10:
         more = sum(push(client) for client in clients[1::2])
         sent += more
         quiet = 0 if more else quiet + 1
@@ -93,7 +94,7 @@ def begin(link: Link, method: str, path: str) -> socket.socket:
 
 def push(client: socket.socket) -> int:
     try:
-        return client.send(bytes(256 << 10))
+        return client.send(ZEROS)
     except BlockingIOError:
         return 0
     except OSError:
@@ -105,7 +106,8 @@ def inside(enclave: Enclave) -> str:
     """Metrics have listener and memory of their own. New connections may have to wait now."""
     check(enclave.running(), "the enclave has ended")
     used, budget = enclave.metric("steve_memory_budget_used_bytes"), enclave.metric("steve_memory_budget_bytes")
-    equal(int(budget), MEMORY_BUDGET, "the budget")
+    # A part is set apart, for requests that have yet to authenticate.
+    check(MEMORY_BUDGET / 2 < budget <= MEMORY_BUDGET, f"a budget of {budget} bytes")
     check(budget / 2 < used <= budget, f"{used} bytes used of {budget}")
     return f"{used / MIB:.0f} of {budget / MIB:.0f} MiB are spoken for"
 
