@@ -1,4 +1,4 @@
-"""An enclave of 512 MiB with clients that do not read, and uploads that nobody takes."""
+"""An enclave of 512 MiB with clients that do not read: downloads, and uploads that are sent back."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def occupy(enclave: Enclave, links: list[Link], clients: list[socket.socket]) ->
     for link in links:
         for _ in range(CLIENTS):
             clients.append(begin(link, "GET", f"/bytes/{SIZE}"))
-            clients.append(begin(link, "POST", "/slow"))
-    # Uploads until nothing is taken any more, anywhere on the way.
+            clients.append(begin(link, "POST", "/echo"))
+    # Until nothing is taken any more, anywhere on the way.
     sent, quiet, most = 0, 0, 0
     while quiet < 10:
         more = sum(push(client) for client in clients[1::2])
