@@ -81,7 +81,7 @@ def occupy(enclave: Enclave, links: list[Link], clients: list[socket.socket]) ->
 def begin(link: Link) -> socket.socket:
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(10)
+    client.settimeout(60)
     client.connect(("127.0.0.1", link.port))
     client.sendall(f"GET /bytes/{SIZE} HTTP/1.1\r\nHost: 127.0.0.1:{link.port}\r\n\r\n".encode())
     return client

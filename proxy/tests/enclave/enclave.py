@@ -124,7 +124,7 @@ class Enclave:
     def running(self) -> bool:
         return all(program.process.poll() is None for program in self._running)
 
-    def connect(self, port: int, limit: float = 10.0) -> socket.socket:
+    def connect(self, port: int, limit: float = 30.0) -> socket.socket:
         """A vsock connection from the parent."""
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(limit)
