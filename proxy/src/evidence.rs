@@ -97,8 +97,12 @@ impl EvidenceService {
     pub(crate) async fn challenge(&self, challenge: Challenge) -> Result<Encoded, NoEvidence> {
         let (reply, answer) = oneshot::channel();
         self.jobs.try_send(Job::Challenge(challenge, reply)).map_err(|_| NoEvidence)?;
-        let answer = timeout(self.challenge_timeout, answer).await;
-        answer.map_err(|_| NoEvidence)?.map_err(|_| NoEvidence)
+        let answer = timeout(self.challenge_timeout, answer).await.map_err(|_| NoEvidence)?;
+        answer.map_err(|_| {
+            // The attester has failed. That it works again must not be noticed at the next refresh only.
+            self.renew.notify_one();
+            NoEvidence
+        })
     }
 
     /// Evidence made in advance, for nobody in particular.

@@ -82,6 +82,7 @@ pub struct DevAuthority {
     leaf: Key,
     leaf_name: DistinguishedName,
     module_id: String,
+    indefinite: bool,
 }
 
 impl DevAuthority {
@@ -111,7 +112,24 @@ impl DevAuthority {
         let root_not_before = (now_ms / 1000).saturating_sub(DAY);
         let root_der = root.params(root_not_before).self_signed(&root.key)?.der().to_vec();
         let leaf_name = distinguished(&format!("{module_id}.{ZONE}"))?;
-        Ok(Self { root, root_der, region, zone, instance, leaf, leaf_name, module_id })
+        Ok(Self {
+            root,
+            root_der,
+            region,
+            zone,
+            instance,
+            leaf,
+            leaf_name,
+            module_id,
+            indefinite: false,
+        })
+    }
+
+    /// Whether documents give their maps no length in advance, as CBOR also allows. Without this: no.
+    #[must_use]
+    pub fn indefinite_length_maps(mut self, indefinite: bool) -> Self {
+        self.indefinite = indefinite;
+        self
     }
 
     /// DER of the root certificate.
@@ -157,12 +175,13 @@ impl DevAuthority {
         let leaf = self.instance.sign(&self.leaf_params(now), &self.leaf)?;
 
         let mut payload = Encoder::new(Vec::with_capacity(5000));
-        payload.map(9)?.str("module_id")?.str(&self.module_id)?;
+        self.begin_map(&mut payload, 9)?.str("module_id")?.str(&self.module_id)?;
         payload.str("digest")?.str("SHA384")?.str("timestamp")?.u64(now_ms)?;
-        payload.str("pcrs")?.map(pcrs.len() as u64)?;
+        self.begin_map(payload.str("pcrs")?, pcrs.len())?;
         for (index, value) in pcrs.iter() {
             payload.u8(index)?.bytes(value.as_bytes())?;
         }
+        self.end_map(&mut payload)?;
         payload.str("certificate")?.bytes(&leaf)?;
         payload.str("cabundle")?.array(4)?;
         for ca in [&self.root_der, &region, &zone, &instance] {
@@ -178,7 +197,23 @@ impl DevAuthority {
                 None => payload.null()?,
             };
         }
+        self.end_map(&mut payload)?;
         self.leaf.cose_sign1(&payload.into_writer())
+    }
+
+    fn begin_map<'a>(
+        &self,
+        out: &'a mut Encoder<Vec<u8>>,
+        length: usize,
+    ) -> Result<&'a mut Encoder<Vec<u8>>, DevError> {
+        Ok(if self.indefinite { out.begin_map()? } else { out.map(length as u64)? })
+    }
+
+    fn end_map(&self, out: &mut Encoder<Vec<u8>>) -> Result<(), DevError> {
+        if self.indefinite {
+            out.end()?;
+        }
+        Ok(())
     }
 
     fn leaf_params(&self, now: u64) -> CertificateParams {
