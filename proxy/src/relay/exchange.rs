@@ -7,13 +7,15 @@
 //! relay keeps the client's end to itself until the enclave has ended its own direction, or has been
 //! silent for [`RelayConfig::half_close_timeout`].
 
+use super::client_end::ClientEnd;
 use super::config::RelayConfig;
 use super::connect::Enclave;
 use super::metrics::RelayMetrics;
 use super::pump::{Broken, Shared, pump};
+use futures_util::FutureExt;
 use std::io;
 use std::pin::pin;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::time::{Instant, sleep};
@@ -27,7 +29,7 @@ pub(super) enum End {
     EnclaveBroke(io::Error),
     /// Nothing moved.
     Idle,
-    /// The client had finished, and then nothing came from the enclave.
+    /// The client had finished, and then nothing moved any more.
     HalfClosed,
 }
 
@@ -87,9 +89,10 @@ async fn both(
 ) -> End {
     let Context { config, shared, metrics } = context;
     let Peer { from, mut to, half_close } = enclave;
-    let (client_from, mut client_to) = client.split();
+    let client: &TcpStream = client;
+    let mut client_to = ClientEnd(client);
     let mut up = pin!(async {
-        pump(shared, &metrics.to_enclave, to_enclave, client_from, &mut to).await?;
+        pump(shared, &metrics.to_enclave, to_enclave, ClientEnd(client), &mut to).await?;
         if half_close {
             // That of an enclave that has ended both directions fails, and nothing is lost.
             let _ = to.shutdown().await;
@@ -111,8 +114,10 @@ async fn both(
             (Some(Err(error)), true) => return End::EnclaveBroke(error),
             (end, _) => up_end = end,
         }
+        // What it has sent before its end cannot be passed on, so its end was not read.
+        let left = up_end.is_none() && has_ended(client);
         let limit = match &up_end {
-            None if !down_ended => config.idle_timeout,
+            None if !down_ended && !left => config.idle_timeout,
             Some(Ok(())) if half_close => config.idle_timeout,
             _ => config.half_close_timeout,
         };
@@ -120,13 +125,15 @@ async fn both(
         if due <= Instant::now() {
             return match up_end {
                 None if down_ended => End::Complete,
+                None if left => End::HalfClosed,
                 None => End::Idle,
                 Some(Ok(())) => End::HalfClosed,
                 Some(Err(error)) => End::EnclaveBroke(error),
             };
         }
-        silence.as_mut().reset(due);
+        silence.as_mut().reset(due.min(Instant::now() + config.half_close_timeout));
         select! {
+            _ = client.ready(Interest::ERROR) => return End::ClientBroke,
             end = up.as_mut(), if up_end.is_none() => {
                 shared.activity.now();
                 up_end = Some(match end {
@@ -148,13 +155,22 @@ async fn both(
     }
 }
 
+/// Whether the client has ended its direction, read or not.
+fn has_ended(client: &TcpStream) -> bool {
+    let ready = client.ready(Interest::READABLE).now_or_never();
+    ready.and_then(Result::ok).is_some_and(|ready| ready.is_read_closed())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::relay::buffers::Buffers;
     use crate::relay::pump::Activity;
+    use socket2::SockRef;
+    use std::time::Duration;
     use tokio::io::AsyncReadExt;
     use tokio::net::{TcpListener, UnixStream};
+    use tokio::time::timeout;
 
     /// As on vsock, of which there is none here that loops back.
     #[tokio::test]
@@ -184,5 +200,41 @@ mod tests {
         };
         let (end, ()) = tokio::join!(relay, peers);
         assert!(matches!(end, End::Complete), "{end:?}");
+    }
+
+    /// The enclave takes nothing, so what the client sends gets stuck, and its end behind that.
+    async fn stuck(leave: impl FnOnce(TcpStream)) -> End {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, (mut accepted, _)) = (client.unwrap(), accepted.unwrap());
+        let (mut near, _far) = UnixStream::pair().unwrap();
+        SockRef::from(&near).set_send_buffer_size(4096).unwrap();
+        let half_close_timeout = Duration::from_millis(300);
+        let config = RelayConfig { half_close_timeout, ..RelayConfig::default() };
+        let (buffers, activity) = (Buffers::default(), Activity::new());
+        let shared = Shared { buffers: &buffers, activity: &activity };
+        let metrics = RelayMetrics::new();
+        let context = Context { config: &config, shared, metrics: &metrics };
+        let (from, to) = near.split();
+        let relay = both(&context, &mut accepted, Peer { from, to, half_close: true }, b"", b"");
+        let fill = async {
+            // More than the enclave's socket and the relay hold, and the rest fits a window.
+            client.write_all(&[0; 112 << 10]).await.unwrap();
+            leave(client);
+        };
+        let (end, ()) = timeout(Duration::from_secs(10), async { tokio::join!(relay, fill) })
+            .await
+            .expect("the relay does not notice");
+        end
+    }
+
+    #[tokio::test]
+    async fn row_32_a_client_that_leaves_a_stuck_upload_is_noticed() {
+        let end = stuck(drop).await;
+        assert!(matches!(end, End::HalfClosed), "{end:?}");
+        let reset = |client: TcpStream| client.set_zero_linger().unwrap();
+        let end = stuck(reset).await;
+        assert!(matches!(end, End::ClientBroke), "{end:?}");
     }
 }

@@ -10,6 +10,7 @@
 
 mod accept;
 mod buffers;
+mod client_end;
 mod config;
 mod connect;
 mod error;
