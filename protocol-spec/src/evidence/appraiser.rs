@@ -181,7 +181,7 @@ impl Appraiser {
 
         let trust = match sent {
             Some(_) => Some(self.policy.appraise(&document.pcrs, origin, *now_ms)?),
-            None => self.policy.compare(&document.pcrs, origin)?,
+            None => self.policy.compare(&document.pcrs, origin, *now_ms)?,
         };
         match &trust {
             Some(trust) => report.pass(Check::Policy, trust),
@@ -198,6 +198,7 @@ impl Appraiser {
             trust,
             report: Report::new(),
         };
+        let valid_until_ms = valid_until_ms.min(self.policy.expires_ms());
         Ok(Findings { evidence, valid_until_ms })
     }
 
