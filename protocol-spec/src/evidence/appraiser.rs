@@ -58,6 +58,12 @@ impl Appraiser {
         }
     }
 
+    /// The same appraiser with another policy.
+    #[must_use]
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        Self { policy, ..self.clone() }
+    }
+
     /// Trusts another root instead of AWS's. Whoever holds its key can make evidence for anything.
     #[cfg(feature = "dangerous-trust-anchor")]
     #[must_use]

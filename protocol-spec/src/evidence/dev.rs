@@ -8,7 +8,7 @@
 
 use super::hex::Hex;
 #[cfg(feature = "signed-policy")]
-pub use super::policy_file::PolicySigner;
+pub use super::policy_file::{PolicySigner, policy_file};
 use super::{Pcr, Pcrs, TrustAnchor, cose};
 use core::convert::Infallible;
 use core::time::Duration;

@@ -18,7 +18,7 @@ pub use minisign::{SignerKey, SignerKeyError};
 #[cfg(feature = "signed-policy")]
 pub use owner::{PolicyOwner, PolicyOwnerError};
 #[cfg(all(feature = "signed-policy", feature = "dangerous-dev-attester"))]
-pub use signer::PolicySigner;
+pub use signer::{PolicySigner, policy_file};
 
 use super::PcrProfile;
 use super::report::Time;

@@ -1,10 +1,13 @@
-//! A stand-in for `minisign -S`, for tests.
+//! A stand-in for an owner with `minisign -S`, for tests.
 
 use super::KeyId;
+use crate::evidence::PcrProfile;
+use crate::evidence::report::Time;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use blake2::{Blake2b512, Digest};
 use ed25519_dalek::{Signer, SigningKey};
+use serde_json::{Map, Value, json};
 
 /// Signs policy files as `minisign` does, with a key in memory.
 pub struct PolicySigner {
@@ -46,4 +49,29 @@ impl PolicySigner {
         let global = BASE64_STANDARD.encode(global);
         format!("untrusted comment: untrusted\n{signature}\ntrusted comment: {comment}\n{global}\n")
     }
+}
+
+/// A policy file of these profiles, each with its label. `expires_ms` is milliseconds since 1970, in
+/// whole seconds.
+pub fn policy_file(
+    namespace: &str,
+    version: u64,
+    expires_ms: u64,
+    profiles: &[(&str, PcrProfile)],
+) -> String {
+    let profiles = profiles.iter().map(|(label, profile)| {
+        let pcrs: Map<String, Value> = profile
+            .values()
+            .map(|(index, pcr)| (format!("PCR{index}"), pcr.to_string().into()))
+            .collect();
+        json!({ "label": label, "pcrs": pcrs })
+    });
+    let file = json!({
+        "steve_policy": 1,
+        "namespace": namespace,
+        "version": version,
+        "expires": Time(expires_ms).to_string(),
+        "profiles": profiles.collect::<Vec<_>>(),
+    });
+    format!("{file:#}\n")
 }
