@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Fetch fresh evidence, check it and report every check on standard error.
     #[command(after_help = crate::exit::HELP)]
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
     /// Verify the enclave, report as `verify` does, send one request and print the response body.
     #[command(after_help = crate::exit::HELP)]
     Request(Box<RequestArgs>),

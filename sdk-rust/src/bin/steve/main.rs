@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Verify(args) => verify::run(args).await,
+            Command::Verify(args) => verify::run(*args).await,
             Command::Request(args) => request::run(*args).await,
             Command::Connect(args) => gateway::run(*args).await,
             Command::Measure(args) => measure::run(&args),
