@@ -315,12 +315,13 @@ fn row_27_numbers_and_times_have_one_form() {
 
 #[test]
 fn rows_11_and_27_profiles_are_complete_or_the_file_is_refused() {
-    let changes: [fn(&mut Value); 15] = [
+    let changes: [fn(&mut Value); 16] = [
         |p| p["profiles"] = json!([]),
         |p| p["profiles"] = json!([{ "label": "empty" }]),
         |p| p["profiles"] = vec![json!({ "pcrs": measurements(1) }); 65].into(),
         |p| p["profiles"][0] = measurements(1),
         |p| p["profiles"][0]["label"] = "".into(),
+        |p| p["profiles"][0]["label"] = Value::Null,
         |p| p["profiles"][0]["label"] = "a\nb".into(),
         |p| p["profiles"][0]["label"] = "x".repeat(65).into(),
         |p| p["profiles"][0]["pcrs"]["pcr0"] = "00".repeat(48).into(),

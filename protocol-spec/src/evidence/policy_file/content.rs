@@ -44,6 +44,7 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Profile {
+    #[serde(default, deserialize_with = "present")]
     label: Option<String>,
     pcrs: Registers,
 }
@@ -102,6 +103,11 @@ fn is_label(text: &str) -> bool {
 
 fn parse<T: for<'de> Deserialize<'de>>(file: &[u8]) -> Result<T, PolicyFileError> {
     serde_json::from_slice(file).map_err(|error| PolicyFileError::Content(error.to_string()))
+}
+
+/// Where there is a member, it is not null.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 /// `T` from a JSON object: a derived implementation takes an array of its fields as well.
