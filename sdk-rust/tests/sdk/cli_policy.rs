@@ -1,8 +1,11 @@
 //! The command `steve` with signed policies.
 
 use crate::cli::{Output, Setup};
+use crate::enclave::now_ms;
+use crate::gateway::Gateway;
 use crate::signed_policy::{NAMESPACE, YEAR_3000_MS, profiles, signer};
 use std::fs;
+use std::time::Duration;
 use steve_protocol::evidence::dev::{PolicySigner, policy_file};
 
 const ROOT: [&str; 2] = ["--dangerous-dev-root", "root.der"];
@@ -137,4 +140,21 @@ async fn row_27_code_3_what_a_signed_policy_refuses_and_policies_that_are_refuse
     let output = verify(&setup, "eight", &["--policy-store", "store"]).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(!output.stderr.contains("old one"), "there is a record: {}", output.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_27_a_gateway_ends_with_code_3_when_its_policy_has_expired() {
+    let setup = Setup::new().await;
+    let expires_ms = (now_ms() / 1000 + 10) * 1000;
+    write(&setup, "policy", 7, expires_ms, true);
+    let key = signer().public_key();
+    let trust = ["--policy", "policy", "--signer", &key, "--namespace", NAMESPACE];
+    let mut gateway = Gateway::start_in(setup, &[&ROOT[..], &trust].concat(), &[]).await;
+    assert!(gateway.get("/fields").await.starts_with("HTTP/1.1 200 "));
+    tokio::time::sleep(Duration::from_millis(expires_ms.saturating_sub(now_ms()))).await;
+    let answer = gateway.get("/fields").await;
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("policy_refused"), "{answer}");
+    let (code, said) = gateway.exit().await;
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("the policy has expired"), "{said}");
 }

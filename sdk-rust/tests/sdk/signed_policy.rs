@@ -116,7 +116,7 @@ async fn row_27_a_new_policy_counts_at_once_and_an_old_one_never_again() {
 #[tokio::test]
 async fn row_27_nothing_begins_after_the_policy_has_expired() {
     let proxy = Proxy::start(None).await;
-    let expires_ms = (now_ms() / 1000 + 8) * 1000;
+    let expires_ms = (now_ms() / 1000 + 10) * 1000;
     let loader = loader();
     let client = client(&proxy, load(&loader, 7, expires_ms, true).unwrap());
     let begun = open(&client).await;
