@@ -16,7 +16,7 @@ pub(crate) struct Appraisal {
 }
 
 /// The rules of a client, until they are replaced.
-struct Rules {
+pub(crate) struct Rules {
     appraiser: Appraiser,
     replaced: AtomicBool,
 }
@@ -24,6 +24,10 @@ struct Rules {
 impl Rules {
     fn new(appraiser: Appraiser) -> Arc<Self> {
         Arc::new(Self { appraiser, replaced: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn are_replaced(&self) -> bool {
+        self.replaced.load(SeqCst)
     }
 }
 
@@ -34,12 +38,21 @@ impl Appraisal {
 
     /// What was verified under the policy before is not valid any more.
     pub(crate) fn replace_policy(&self, policy: Policy) {
-        let mut rules = self.rules();
+        let mut rules = self.lock();
         rules.replaced.store(true, SeqCst);
         *rules = Rules::new(rules.appraiser.with_policy(policy));
     }
 
-    fn rules(&self) -> MutexGuard<'_, Arc<Rules>> {
+    /// Those that hold now.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.lock().clone()
+    }
+
+    pub(crate) fn origin(&self) -> Arc<str> {
+        self.origin.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Rules>> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,12 +66,15 @@ pub(crate) struct Trusted {
 
 impl Trusted {
     /// Fetches evidence for a fresh challenge and appraises it.
-    pub(crate) async fn fetch(transport: &Transport, appraisal: &Appraisal) -> Result<Self, Error> {
+    pub(crate) async fn fetch(
+        transport: &Transport,
+        rules: Arc<Rules>,
+        origin: Arc<str>,
+    ) -> Result<Self, Error> {
         let challenge = Challenge::random(&mut rng()?);
         let clock = Clock::start();
         let sent_ms = clock.now_ms();
         let evidence = transport.evidence(challenge.as_bytes(), MAX_EVIDENCE_LEN).await?;
-        let (rules, origin) = (appraisal.rules().clone(), appraisal.origin.clone());
         // Signatures take milliseconds, and a store of pins may have to wait for a disk.
         let appraising = tokio::task::spawn_blocking(move || {
             let now_ms = clock.now_ms();
@@ -71,7 +87,7 @@ impl Trusted {
 
     /// True while handshakes may be started.
     pub(crate) fn is_valid(&self) -> bool {
-        !self.rules.replaced.load(SeqCst) && self.clock.now_ms() < self.enclave.valid_until_ms()
+        !self.rules.are_replaced() && self.clock.now_ms() < self.enclave.valid_until_ms()
     }
 }
 

@@ -14,6 +14,9 @@ type Policies = BTreeMap<String, SeenPolicy>;
 
 /// The newest policy seen in each namespace, in a JSON file that processes may share.
 ///
+/// Records are by namespace, whoever has signed, so that a key that is replaced cannot bring back an
+/// old policy: share a store only among clients of the same owners.
+///
 /// It is as durable as a [`FilePinStore`](crate::FilePinStore). A damaged file is an error and stays
 /// as it is: starting anew would accept older policies. If it is missing, reports say that nothing
 /// was on record ([`NotProven::EarlierPolicy`](crate::NotProven::EarlierPolicy)).

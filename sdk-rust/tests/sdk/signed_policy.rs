@@ -133,3 +133,25 @@ async fn row_27_nothing_begins_after_the_policy_has_expired() {
     client.update_policy(Policy::signed(load(&loader, 8, YEAR_3000_MS, true).unwrap()));
     exchange(&client, "GET", "/", "").await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn row_27_a_policy_that_comes_while_evidence_is_fetched_decides() {
+    for (before, after) in [(false, true), (true, false)] {
+        let proxy = Proxy::start(None).await;
+        let loader = loader();
+        let client = client(&proxy, load(&loader, 7, YEAR_3000_MS, before).unwrap());
+        let verifying = client.clone();
+        let verifying = {
+            // The enclave cannot answer before this is released.
+            let _held = proxy.enclave.testimony.lock().unwrap();
+            let verifying = tokio::spawn(async move { verifying.verify().await });
+            while proxy.enclave.evidence_requests.load(SeqCst) == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            client.update_policy(Policy::signed(load(&loader, 8, YEAR_3000_MS, after).unwrap()));
+            verifying
+        };
+        assert_eq!(verifying.await.unwrap().is_ok(), after);
+        assert_eq!(proxy.enclave.evidence_requests.load(SeqCst), 2);
+    }
+}
