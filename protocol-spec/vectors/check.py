@@ -21,6 +21,7 @@ from steve3.vectors import (
     check_key_config,
     check_merkle,
     check_order,
+    check_policy,
 )
 
 CHECKS: dict[str, Callable[[Vector], None]] = {
@@ -28,6 +29,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "key_config.json": check_key_config,
     "merkle.json": check_merkle,
     "evidence.json": check_evidence,
+    "policy.json": check_policy,
     "handshake.json": check_handshake,
     "frames.json": check_frames,
     "heads.json": check_heads,

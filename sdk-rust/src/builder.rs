@@ -147,10 +147,7 @@ impl ClientBuilder {
             roots.extend(certificates(encoded).map_err(BuildError::TlsRoot)?);
         }
         let transport = Transport::new(&origin, roots, self.connect_timeout)?;
-        let appraisal = Appraisal {
-            appraiser: Arc::new(self.appraiser(policy)?),
-            origin: origin.to_string().into(),
-        };
+        let appraisal = Appraisal::new(self.appraiser(policy)?, origin.to_string().into());
         Ok(Client {
             inner: Arc::new(Inner {
                 origin,

@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use steve_protocol::evidence::VerifiedEnclave;
+use steve_protocol::evidence::{Policy, VerifiedEnclave};
 use steve_protocol::suite::Suite;
 
 /// Sessions tried for one stream: they can end while a request waits for its turn.
@@ -71,6 +71,14 @@ impl Client {
             }
             number += 1;
         }
+    }
+
+    /// Replaces the policy of this client and its clones. Nothing is sent.
+    ///
+    /// Requests from now on go to an enclave that was verified under the new policy; those that have
+    /// begun come to their end under the old one.
+    pub fn update_policy(&self, policy: Policy) {
+        self.inner.appraisal.replace_policy(policy);
     }
 
     /// The value by which the app knows this client's session (the field `steve-session`), in

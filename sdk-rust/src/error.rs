@@ -191,10 +191,13 @@ impl Error {
     }
 
     /// True when an enclave answered that the caller's own rules do not admit: its measurements do
-    /// not satisfy the policy, or it offers none of the allowed suites.
+    /// not satisfy the policy, the policy has expired, or it offers none of the allowed suites.
     pub fn is_policy_refusal(&self) -> bool {
         match self {
-            Self::Evidence(refusal) => matches!(refusal.error(), AppraisalError::Policy(_)),
+            Self::Evidence(refusal) => matches!(
+                refusal.error(),
+                AppraisalError::Policy(_) | AppraisalError::PolicyExpired { .. }
+            ),
             Self::Handshake(error) => *error == HandshakeError::NoCommonSuite,
             _ => false,
         }
@@ -203,7 +206,7 @@ impl Error {
     /// True when the evidence is not valid, whatever the policy says.
     pub fn is_evidence_invalid(&self) -> bool {
         let Self::Evidence(refusal) = self else { return false };
-        !matches!(refusal.error(), AppraisalError::Policy(_) | AppraisalError::PinStore(_))
+        !self.is_policy_refusal() && !matches!(refusal.error(), AppraisalError::PinStore(_))
     }
 
     /// True when the network, the outer TLS or an outer HTTP answer failed, or time ran out.

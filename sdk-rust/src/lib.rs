@@ -43,8 +43,10 @@ mod fields;
 mod informational;
 mod origin;
 mod pin_store;
+mod policy_store;
 mod profiles;
 mod receipt;
+mod record_file;
 mod request;
 mod request_body;
 mod retry;
@@ -62,15 +64,17 @@ pub use error::{BuildError, ChannelError, Error, InvalidRequest, SharedError, St
 pub use informational::OnInformational;
 pub use origin::{Origin, OriginError};
 pub use pin_store::FilePinStore;
+pub use policy_store::{FilePolicyStore, PolicyLoadError, PolicyLoader};
 pub use profiles::{ProfilesError, ProfilesProblem, parse_profiles, read_profiles};
 pub use receipt::Receipt;
 pub use request::RequestBuilder;
 pub use request_body::RequestBody;
 pub use retry::Idempotent;
 pub use steve_protocol::evidence::{
-    AppraisalError, Check, CheckReport, NotProven, Outcome, Pcr, PcrDifference, PcrProfile,
-    PcrTrust, Pcrs, Pin, PinStore, PinStoreError, Policy, PolicyError, PolicyMismatch, Refusal,
-    Report, VerifiedEnclave,
+    AppraisalError, Check, CheckReport, KeyId, LabelledProfile, NotProven, Outcome, Pcr,
+    PcrDifference, PcrProfile, PcrTrust, Pcrs, Pin, PinStore, PinStoreError, Policy, PolicyError,
+    PolicyFileError, PolicyMismatch, PolicyOwner, PolicyOwnerError, Refusal, Report, SeenPolicy,
+    SignatureFormatError, SignedPolicy, SignerKey, SignerKeyError, VerifiedEnclave,
 };
 pub use steve_protocol::handshake::HandshakeError;
 pub use steve_protocol::stream::{ResetCode, StreamError};

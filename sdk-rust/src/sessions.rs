@@ -78,12 +78,20 @@ impl Inner {
         }
     }
 
-    /// Fetches and appraises evidence, and keeps it for new sessions.
+    /// Fetches and appraises evidence, and keeps it for new sessions. Again, if the policy is replaced
+    /// meanwhile.
     pub(crate) async fn fetch_trusted(&self) -> Result<Arc<Trusted>, Error> {
-        let fetching = Trusted::fetch(&self.transport, &self.appraisal);
-        let trusted = Arc::new(within(Stage::Evidence, fetching).await?);
-        self.sessions.lock().trusted = Some(trusted.clone());
-        Ok(trusted)
+        loop {
+            let rules = self.appraisal.rules();
+            let fetching = Trusted::fetch(&self.transport, rules.clone(), self.appraisal.origin());
+            let result = within(Stage::Evidence, fetching).await;
+            if rules.are_replaced() {
+                continue;
+            }
+            let trusted = Arc::new(result?);
+            self.sessions.lock().trusted = Some(trusted.clone());
+            return Ok(trusted);
+        }
     }
 
     async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {

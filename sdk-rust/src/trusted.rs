@@ -5,42 +5,89 @@ use crate::error::{Error, SharedError};
 use crate::transport::Transport;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use std::sync::Arc;
-use steve_protocol::evidence::{Appraiser, Challenge, MAX_EVIDENCE_LEN, VerifiedEnclave};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use steve_protocol::evidence::{Appraiser, Challenge, MAX_EVIDENCE_LEN, Policy, VerifiedEnclave};
 
 /// How a client appraises evidence.
 pub(crate) struct Appraisal {
-    pub(crate) appraiser: Arc<Appraiser>,
-    pub(crate) origin: Arc<str>,
+    rules: Mutex<Arc<Rules>>,
+    origin: Arc<str>,
+}
+
+/// The rules of a client, until they are replaced.
+pub(crate) struct Rules {
+    appraiser: Appraiser,
+    replaced: AtomicBool,
+}
+
+impl Rules {
+    fn new(appraiser: Appraiser) -> Arc<Self> {
+        Arc::new(Self { appraiser, replaced: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn are_replaced(&self) -> bool {
+        self.replaced.load(SeqCst)
+    }
+}
+
+impl Appraisal {
+    pub(crate) fn new(appraiser: Appraiser, origin: Arc<str>) -> Self {
+        Self { rules: Mutex::new(Rules::new(appraiser)), origin }
+    }
+
+    /// What was verified under the policy before is not valid any more.
+    pub(crate) fn replace_policy(&self, policy: Policy) {
+        let mut rules = self.lock();
+        rules.replaced.store(true, SeqCst);
+        *rules = Rules::new(rules.appraiser.with_policy(policy));
+    }
+
+    /// Those that hold now.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.lock().clone()
+    }
+
+    pub(crate) fn origin(&self) -> Arc<str> {
+        self.origin.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Rules>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A verified enclave, and the clock that its validity counts on.
 pub(crate) struct Trusted {
     pub(crate) enclave: VerifiedEnclave,
     pub(crate) clock: Clock,
+    rules: Arc<Rules>,
 }
 
 impl Trusted {
     /// Fetches evidence for a fresh challenge and appraises it.
-    pub(crate) async fn fetch(transport: &Transport, appraisal: &Appraisal) -> Result<Self, Error> {
+    pub(crate) async fn fetch(
+        transport: &Transport,
+        rules: Arc<Rules>,
+        origin: Arc<str>,
+    ) -> Result<Self, Error> {
         let challenge = Challenge::random(&mut rng()?);
         let clock = Clock::start();
         let sent_ms = clock.now_ms();
         let evidence = transport.evidence(challenge.as_bytes(), MAX_EVIDENCE_LEN).await?;
-        let Appraisal { appraiser, origin } = appraisal;
-        let (appraiser, origin) = (appraiser.clone(), origin.clone());
         // Signatures take milliseconds, and a store of pins may have to wait for a disk.
         let appraising = tokio::task::spawn_blocking(move || {
             let now_ms = clock.now_ms();
-            let enclave = appraiser.appraise(&evidence, &challenge, sent_ms, &origin, now_ms)?;
-            Ok(Self { enclave, clock })
+            let enclave =
+                rules.appraiser.appraise(&evidence, &challenge, sent_ms, &origin, now_ms)?;
+            Ok(Self { enclave, clock, rules })
         });
         appraising.await.unwrap_or_else(|error| Err(Error::Internal(SharedError::new(error))))
     }
 
     /// True while handshakes may be started.
     pub(crate) fn is_valid(&self) -> bool {
-        self.clock.now_ms() < self.enclave.valid_until_ms()
+        !self.rules.are_replaced() && self.clock.now_ms() < self.enclave.valid_until_ms()
     }
 }
 

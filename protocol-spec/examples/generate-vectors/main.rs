@@ -7,6 +7,7 @@ mod evidence;
 mod frames;
 mod handshake;
 mod heads;
+mod policies;
 mod streams;
 
 use rand_chacha::ChaCha20Rng;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
             "Evidence and its appraisal (SPEC.md, Sections 6 and 7)",
             evidence::evidence(),
         ),
+        ("policy", "Signed policies (SPEC.md, Section 7.2)", policies::policies()),
         ("handshake", "Handshake and key schedule (SPEC.md, Section 8)", handshake::handshakes()),
         ("frames", "Frames of one direction of a stream (SPEC.md, Section 9)", frames::frames()),
         ("heads", "Heads and trailer sections (SPEC.md, Section 10.1)", heads::heads()),

@@ -59,6 +59,12 @@ impl Appraiser {
         }
     }
 
+    /// The same appraiser with another policy.
+    #[must_use]
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        Self { policy, ..self.clone() }
+    }
+
     /// Trusts another root instead of AWS's. Whoever holds its key can make evidence for anything.
     #[cfg(feature = "dangerous-trust-anchor")]
     #[must_use]
@@ -221,7 +227,7 @@ impl Appraiser {
 
         let trust = match sent {
             Some(_) => Some(self.policy.appraise(&document.pcrs, origin, *now_ms)?),
-            None => self.policy.compare(&document.pcrs, origin)?,
+            None => self.policy.compare(&document.pcrs, origin, *now_ms)?,
         };
         match &trust {
             Some(trust) => report.pass(Check::Policy, trust),
@@ -238,6 +244,7 @@ impl Appraiser {
             trust,
             report: Report::new(),
         };
+        let valid_until_ms = valid_until_ms.min(self.policy.expires_ms());
         Ok(Findings { evidence, valid_until_ms })
     }
 

@@ -7,6 +7,8 @@
 //! `dangerous-dev-attester` has no place in a release.
 
 use super::hex::Hex;
+#[cfg(feature = "signed-policy")]
+pub use super::policy_file::{PolicySigner, policy_file};
 use super::{Pcr, Pcrs, TrustAnchor, cose};
 use core::convert::Infallible;
 use core::time::Duration;

@@ -3,8 +3,9 @@
 use super::document::DocumentError;
 use super::policy::{PinStoreError, PolicyMismatch};
 use super::report::Time;
-use super::{CertificateError, Check, CoseError, Report, hex::Hex};
+use super::{CertificateError, Check, CoseError, Report, SignedPolicy, hex::Hex};
 use core::fmt;
+use std::sync::Arc;
 
 /// The check that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +74,14 @@ pub enum AppraisalError {
     /// Check `policy`: the enclave is not one that the policy names.
     #[error("the enclave does not satisfy the policy: {0}")]
     Policy(#[from] PolicyMismatch),
+    /// Check `policy`: the signed policy has expired since it was loaded.
+    #[error("the policy has expired: {policy}, and now it is {now}", now = Time(*now_ms))]
+    PolicyExpired {
+        /// The policy.
+        policy: Arc<SignedPolicy>,
+        /// The time of the appraisal, in milliseconds since 1970.
+        now_ms: u64,
+    },
     /// Check `policy`: the store of pins failed, so nothing can be compared or recorded.
     #[error("the store of pins failed: {0}")]
     PinStore(#[from] PinStoreError),
@@ -95,7 +104,7 @@ impl AppraisalError {
             Self::Configuration => Check::Configuration,
             Self::Manifest => Check::Manifest,
             Self::DebugMode(_) => Check::DebugMode,
-            Self::Policy(_) | Self::PinStore(_) => Check::Policy,
+            Self::Policy(_) | Self::PolicyExpired { .. } | Self::PinStore(_) => Check::Policy,
         }
     }
 
@@ -138,6 +147,9 @@ impl AppraisalError {
             Self::Policy(_) => {
                 "Another image runs than the policy names. If it is a new release, take its PCR \
                  values from a build you trust and add them to the policy."
+            }
+            Self::PolicyExpired { .. } => {
+                "Get the owner's current policy file; without one, nothing vouches for any enclave."
             }
             Self::PinStore(_) => "Make the store of pins readable and writable.",
         }

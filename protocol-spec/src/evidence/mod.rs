@@ -27,6 +27,7 @@ pub mod merkle;
 mod pcr;
 mod pending;
 mod policy;
+mod policy_file;
 mod report;
 
 pub use anchor::TrustAnchor;
@@ -45,6 +46,14 @@ pub use merkle::MerkleTree;
 pub use pcr::{PCR_LEN, Pcr, PcrDifference, PcrFormatError, PcrProfile, Pcrs, ProfileError};
 pub use pending::{PendingAppraisal, Signed};
 pub use policy::{PcrTrust, Pin, PinStore, PinStoreError, Policy, PolicyError, PolicyMismatch};
+pub use policy_file::{
+    KeyId, LabelledProfile, MAX_POLICY_FILE_LEN, MAX_POLICY_PROFILES, MAX_POLICY_SIGNATURE_LEN,
+    SeenPolicy, SignedPolicy,
+};
+#[cfg(feature = "signed-policy")]
+pub use policy_file::{
+    PolicyFileError, PolicyOwner, PolicyOwnerError, SignatureFormatError, SignerKey, SignerKeyError,
+};
 pub use report::{Check, CheckReport, NotProven, Outcome, Report};
 
 use crate::key_config::KeyConfig;

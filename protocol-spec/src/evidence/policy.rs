@@ -1,6 +1,6 @@
 //! Which enclaves a client accepts (SPEC.md, Section 7.1).
 
-use super::{AppraisalError, PcrDifference, PcrProfile, Pcrs};
+use super::{AppraisalError, PcrDifference, PcrProfile, Pcrs, SignedPolicy};
 use core::fmt;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ pub struct Policy(Kind);
 #[derive(Clone)]
 enum Kind {
     Pinned(Arc<[PcrProfile]>),
+    Signed(Arc<SignedPolicy>),
     FirstUse(Arc<dyn PinStore>),
 }
 
@@ -18,6 +19,7 @@ impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pinned(profiles) => f.debug_tuple("Pinned").field(profiles).finish(),
+            Self::Signed(policy) => f.debug_tuple("Signed").field(policy).finish(),
             Self::FirstUse(_) => f.write_str("FirstUse"),
         }
     }
@@ -37,11 +39,25 @@ impl Policy {
         if profiles.is_empty() { Err(PolicyError) } else { Ok(Self(Kind::Pinned(profiles.into()))) }
     }
 
+    /// The enclave must satisfy a profile of a policy that the app's owner has signed, as a whole,
+    /// and before that policy expires.
+    pub fn signed(policy: SignedPolicy) -> Self {
+        Self(Kind::Signed(Arc::new(policy)))
+    }
+
     /// The first enclave met under an origin is believed and recorded; later ones must match it.
     ///
     /// Nothing vouches for the first one: pin profiles wherever the values are to be had.
     pub fn trust_on_first_use(store: Arc<dyn PinStore>) -> Self {
         Self(Kind::FirstUse(store))
+    }
+
+    /// When a signed policy ends, in milliseconds since 1970; others never do.
+    pub(super) fn expires_ms(&self) -> u64 {
+        match &self.0 {
+            Kind::Signed(policy) => policy.expires_ms(),
+            Kind::Pinned(_) | Kind::FirstUse(_) => u64::MAX,
+        }
     }
 
     /// Check `policy`, with all other checks passed: records on first use.
@@ -52,7 +68,8 @@ impl Policy {
         now_ms: u64,
     ) -> Result<PcrTrust, AppraisalError> {
         let store = match &self.0 {
-            Kind::Pinned(profiles) => return Ok(compare_profiles(profiles, pcrs)?),
+            Kind::Pinned(profiles) => return Ok(compare_profiles(profiles.iter(), None, pcrs)?),
+            Kind::Signed(policy) => return compare_signed(policy, pcrs, now_ms),
             Kind::FirstUse(store) => store,
         };
         if let Some(pin) = store.load(origin)? {
@@ -66,10 +83,17 @@ impl Policy {
 
     /// Compares without recording anything: `None` when this would be the first use of the origin.
     ///
-    /// `origin` matters to trust on first use only.
-    pub fn compare(&self, pcrs: &Pcrs, origin: &str) -> Result<Option<PcrTrust>, AppraisalError> {
+    /// `origin` matters to trust on first use only, and `now_ms`, in milliseconds since 1970, to
+    /// signed policies.
+    pub fn compare(
+        &self,
+        pcrs: &Pcrs,
+        origin: &str,
+        now_ms: u64,
+    ) -> Result<Option<PcrTrust>, AppraisalError> {
         match &self.0 {
-            Kind::Pinned(profiles) => Ok(Some(compare_profiles(profiles, pcrs)?)),
+            Kind::Pinned(profiles) => Ok(Some(compare_profiles(profiles.iter(), None, pcrs)?)),
+            Kind::Signed(policy) => compare_signed(policy, pcrs, now_ms).map(Some),
             Kind::FirstUse(store) => match store.load(origin)? {
                 Some(pin) => Ok(Some(pin.compare(pcrs)?)),
                 None => Ok(None),
@@ -78,16 +102,34 @@ impl Policy {
     }
 }
 
-fn compare_profiles(profiles: &[PcrProfile], pcrs: &Pcrs) -> Result<PcrTrust, PolicyMismatch> {
-    let mut mismatch = Vec::with_capacity(profiles.len());
-    for (index, profile) in profiles.iter().enumerate() {
+fn compare_signed(
+    policy: &Arc<SignedPolicy>,
+    pcrs: &Pcrs,
+    now_ms: u64,
+) -> Result<PcrTrust, AppraisalError> {
+    if now_ms >= policy.expires_ms() {
+        return Err(AppraisalError::PolicyExpired { policy: policy.clone(), now_ms });
+    }
+    let profiles = policy.profiles().iter().map(|labelled| &labelled.profile);
+    Ok(compare_profiles(profiles, Some(policy), pcrs)?)
+}
+
+fn compare_profiles<'a>(
+    profiles: impl Iterator<Item = &'a PcrProfile>,
+    policy: Option<&Arc<SignedPolicy>>,
+    pcrs: &Pcrs,
+) -> Result<PcrTrust, PolicyMismatch> {
+    let policy = policy.cloned();
+    let mut mismatch = Vec::new();
+    for (index, profile) in profiles.enumerate() {
         let differences = profile.differences(pcrs);
         if differences.is_empty() {
-            return Ok(PcrTrust::Pinned { profile: index, registers: registers(profile) });
+            let registers = registers(profile);
+            return Ok(PcrTrust::Pinned { profile: index, registers, policy });
         }
         mismatch.push(differences);
     }
-    Err(PolicyMismatch { first_seen_ms: None, profiles: mismatch })
+    Err(PolicyMismatch { first_seen_ms: None, policy, profiles: mismatch })
 }
 
 fn registers(profile: &PcrProfile) -> Vec<u8> {
@@ -111,7 +153,7 @@ impl Pin {
             Ok(PcrTrust::KnownSince { first_seen_ms, registers: registers(&self.profile) })
         } else {
             let first_seen_ms = Some(first_seen_ms);
-            Err(PolicyMismatch { first_seen_ms, profiles: vec![differences] })
+            Err(PolicyMismatch { first_seen_ms, policy: None, profiles: vec![differences] })
         }
     }
 }
@@ -152,6 +194,8 @@ pub enum PcrTrust {
         profile: usize,
         /// The registers it names.
         registers: Vec<u8>,
+        /// The policy, if it is a signed one.
+        policy: Option<Arc<SignedPolicy>>,
     },
     /// Nothing vouches for them: they were recorded just now.
     FirstUse,
@@ -167,8 +211,13 @@ pub enum PcrTrust {
 impl fmt::Display for PcrTrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pinned { profile, registers } => {
-                write!(f, "satisfies pinned profile {profile}: ")?;
+            Self::Pinned { profile, registers, policy } => {
+                match policy {
+                    None => write!(f, "satisfies pinned profile {profile}: ")?,
+                    Some(policy) => {
+                        write!(f, "{policy}; satisfies {}: ", ProfileName(*profile, Some(policy)))?;
+                    }
+                }
                 write_registers(f, registers)
             }
             Self::FirstUse => f.write_str("recorded on first use; nothing vouches for it"),
@@ -192,24 +241,50 @@ fn write_registers(f: &mut fmt::Formatter<'_>, registers: &[u8]) -> fmt::Result 
 pub struct PolicyMismatch {
     /// With trust on first use: when the one profile was recorded, in milliseconds since 1970.
     pub first_seen_ms: Option<u64>,
+    /// The policy, if it is a signed one.
+    pub policy: Option<Arc<SignedPolicy>>,
     /// For each profile, in the policy's order, the registers that differ.
     pub profiles: Vec<Vec<PcrDifference>>,
 }
 
 impl core::error::Error for PolicyMismatch {}
 
+/// Profiles that a message describes; a policy can hold many.
+const MAX_DESCRIBED: usize = 4;
+
 impl fmt::Display for PolicyMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, differences) in self.profiles.iter().enumerate() {
+        let policy = self.policy.as_deref();
+        if let Some(policy) = policy {
+            write!(f, "{policy}, allows none of these measurements: ")?;
+        }
+        for (index, differences) in self.profiles.iter().take(MAX_DESCRIBED).enumerate() {
+            f.write_str(if index == 0 { "" } else { "; " })?;
             match self.first_seen_ms {
                 Some(ms) => write!(f, "recorded at {}: ", super::report::Time(ms))?,
-                None if index == 0 => f.write_str("profile 0: ")?,
-                None => write!(f, "; profile {index}: ")?,
+                None => write!(f, "{}: ", ProfileName(index, policy))?,
             }
             for (position, difference) in differences.iter().enumerate() {
                 write!(f, "{}{difference}", if position == 0 { "" } else { ", " })?;
             }
         }
-        Ok(())
+        match self.profiles.len().saturating_sub(MAX_DESCRIBED) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more profiles that differ"),
+        }
+    }
+}
+
+/// Number and label of a profile.
+struct ProfileName<'a>(usize, Option<&'a SignedPolicy>);
+
+impl fmt::Display for ProfileName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "profile {}", self.0)?;
+        let labelled = self.1.and_then(|policy| policy.profiles().get(self.0));
+        match labelled.and_then(|labelled| labelled.label.as_ref()) {
+            Some(label) => write!(f, " \"{label}\""),
+            None => Ok(()),
+        }
     }
 }

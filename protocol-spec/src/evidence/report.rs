@@ -136,6 +136,10 @@ pub enum NotProven {
     Freshness,
     /// With trust on first use, the first contact.
     FirstUse,
+    /// With a signed policy, that it is not an old one: no earlier one was on record.
+    EarlierPolicy,
+    /// With a signed policy, that there is no newer one.
+    NewerPolicy,
     /// No check against a policy took place.
     Measurements,
     /// The trust anchor is not AWS's.
@@ -164,6 +168,13 @@ impl fmt::Display for NotProven {
             Self::FirstUse => {
                 "that this is the right image: it was met for the first time and nothing vouches \
                  for it"
+            }
+            Self::EarlierPolicy => {
+                "that the policy is not an old one: no earlier version is on record to compare with"
+            }
+            Self::NewerPolicy => {
+                "that there is no newer policy: whoever brings it can hold it back until this one \
+                 expires"
             }
             Self::Measurements => {
                 "that this is the right image: there is nothing to compare its measurements with"
@@ -235,12 +246,18 @@ impl Report {
             _ => &[],
         };
         let pinned = |index| registers.contains(&index);
+        let policy = match trust {
+            Some(PcrTrust::Pinned { policy, .. }) => policy.as_deref(),
+            _ => None,
+        };
         let challenged = self.check(Check::Nonce).outcome == Outcome::Passed;
         let open = [
             (NotProven::NitroEnclave, !anchor.is_aws()),
             (NotProven::Freshness, !challenged),
             (NotProven::FirstUse, trust == Some(&PcrTrust::FirstUse)),
             (NotProven::Measurements, trust.is_none()),
+            (NotProven::EarlierPolicy, policy.is_some_and(|policy| !policy.earlier_on_record())),
+            (NotProven::NewerPolicy, policy.is_some()),
             (NotProven::ImageIsGood, true),
             (NotProven::ManifestIsTrue, true),
             (NotProven::Signer, !pinned(8)),

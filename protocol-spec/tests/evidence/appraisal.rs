@@ -21,7 +21,7 @@ fn row_02_an_appraisal_yields_what_was_verified() {
     assert_eq!(enclave.timestamp_ms(), MADE_MS);
     assert_eq!(enclave.configuration(), scene.configuration);
     assert_eq!(enclave.manifest(), scene.manifest);
-    let trust = PcrTrust::Pinned { profile: 0, registers: vec![0, 1, 2] };
+    let trust = PcrTrust::Pinned { profile: 0, registers: vec![0, 1, 2], policy: None };
     assert_eq!(enclave.trust(), Some(&trust));
     assert_eq!(enclave.clone().valid_until_ms(), enclave.valid_until_ms());
 }

@@ -64,4 +64,16 @@ proptest! {
             let _ = AttestationDocument::verify(&signed, &anchor, NOW_MS);
         }
     }
+
+    /// What the owner signs may be anything, too.
+    #[cfg(feature = "signed-policy")]
+    #[test]
+    fn row_18_policy_files_and_signatures_never_panic(edits in edits()) {
+        use super::policy_file::{owner, policy, signer};
+        let file = policy().to_string().into_bytes();
+        let signature = edited(signer().sign(&file).into_bytes(), &edits);
+        let _ = owner().verify(&file, &signature, None, NOW_MS);
+        let file = edited(file, &edits);
+        let _ = owner().verify(&file, signer().sign(&file).as_bytes(), None, NOW_MS);
+    }
 }

@@ -17,11 +17,15 @@ mod document;
 #[cfg(feature = "dangerous-dev-attester")]
 mod forge;
 mod nitro;
+#[cfg(all(feature = "dangerous-dev-attester", feature = "signed-policy"))]
+mod policy_file;
 #[cfg(feature = "dangerous-dev-attester")]
 mod pending;
 #[cfg(feature = "dangerous-dev-attester")]
 mod report;
 #[cfg(feature = "dangerous-dev-attester")]
 mod scene;
+#[cfg(all(feature = "dangerous-dev-attester", feature = "signed-policy"))]
+mod signed_policy;
 #[cfg(feature = "dangerous-dev-attester")]
 mod trust;

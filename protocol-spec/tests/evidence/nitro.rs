@@ -188,14 +188,17 @@ fn rows_10_and_11_a_document_satisfies_its_own_profile_and_no_other() {
         let pcrs = document.pcrs();
         let own = PcrProfile::of(pcrs).unwrap();
         let policy = Policy::pinned([own.clone()]).unwrap();
-        let trust = policy.compare(pcrs, "").unwrap();
-        assert_eq!(trust, Some(PcrTrust::Pinned { profile: 0, registers: vec![0, 1, 2] }));
+        let trust = policy.compare(pcrs, "", 0).unwrap();
+        assert_eq!(
+            trust,
+            Some(PcrTrust::Pinned { profile: 0, registers: vec![0, 1, 2], policy: None })
+        );
         for register in 0..=2 {
             let other = own.values().map(|(index, value)| {
                 (index, if index == register { Pcr::from([7; PCR_LEN]) } else { *value })
             });
             let policy = Policy::pinned([PcrProfile::new(other).unwrap()]).unwrap();
-            let Err(AppraisalError::Policy(mismatch)) = policy.compare(pcrs, "") else {
+            let Err(AppraisalError::Policy(mismatch)) = policy.compare(pcrs, "", 0) else {
                 panic!("PCR{register} does not matter");
             };
             let [difference] = mismatch.profiles[0][..] else { panic!("{mismatch}") };
@@ -205,6 +208,6 @@ fn rows_10_and_11_a_document_satisfies_its_own_profile_and_no_other() {
         let more = own.values().map(|(index, value)| (index, *value));
         let more = PcrProfile::new(more.chain([(31, Pcr::from([7; PCR_LEN]))])).unwrap();
         let policy = Policy::pinned([more]).unwrap();
-        assert!(policy.compare(pcrs, "").is_err(), "a register that is absent does not match");
+        assert!(policy.compare(pcrs, "", 0).is_err(), "a register that is absent does not match");
     }
 }

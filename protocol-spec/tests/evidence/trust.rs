@@ -25,10 +25,13 @@ fn row_11_a_policy_without_profiles_is_an_error() {
 #[test]
 fn row_11_profiles_are_satisfied_as_a_whole_and_never_combined() {
     let policy = Policy::pinned([profile([1, 2, 3]), profile([4, 5, 6])]).unwrap();
-    let compare = |values: &[u8]| policy.compare(&found(values), ORIGIN);
+    let compare = |values: &[u8]| policy.compare(&found(values), ORIGIN, NOW_MS);
     for (values, profile) in [([1, 2, 3], 0), ([4, 5, 6], 1)] {
         let registers = vec![0, 1, 2];
-        assert_eq!(compare(&values), Ok(Some(PcrTrust::Pinned { profile, registers })));
+        assert_eq!(
+            compare(&values),
+            Ok(Some(PcrTrust::Pinned { profile, registers, policy: None }))
+        );
     }
     for mixed in [[1, 2, 6], [1, 5, 3], [4, 2, 3], [4, 5, 3], [4, 2, 6], [1, 5, 6]] {
         let Err(AppraisalError::Policy(mismatch)) = compare(&mixed) else {
@@ -43,7 +46,7 @@ fn row_11_profiles_are_satisfied_as_a_whole_and_never_combined() {
 #[test]
 fn a_mismatch_says_what_differs_from_each_profile() {
     let policy = Policy::pinned([profile([1, 2, 3]), profile([4, 5, 6])]).unwrap();
-    let error = policy.compare(&found(&[1, 9, 6]), ORIGIN).unwrap_err();
+    let error = policy.compare(&found(&[1, 9, 6]), ORIGIN, NOW_MS).unwrap_err();
     let hex = |byte: u8| format!("{byte:02x}").repeat(PCR_LEN);
     let expected = format!(
         "the enclave does not satisfy the policy: profile 0: PCR1 expected {}, found {}, PCR2 \

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import evidence, heads, merkle
+from . import evidence, heads, merkle, policy
 from .codec import DecodeError
 from .frames import Opener, Sealer, TrafficKey
 from .keyconfig import KeyConfig
@@ -210,6 +210,10 @@ def check_evidence(v: Vector) -> None:
     for what, (e, c, s, at, anchor) in others.items():
         attempt = functools.partial(evidence.appraise, e, c, s, at, anchor, profiles, age, skew)
         refused(f"evidence with another {what}", attempt, evidence.AppraisalError)
+
+
+def check_policy(v: Vector) -> None:
+    policy.check_vector(v, Mismatch)
 
 
 def traffic_of(v: Vector) -> TrafficKey:

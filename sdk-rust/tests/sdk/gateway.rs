@@ -24,10 +24,14 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn start(options: &[&str]) -> Self {
-        let setup = Setup::new().await;
+        Self::start_in(Setup::new().await, &TRUSTING, options).await
+    }
+
+    /// A gateway that trusts what `trust` says.
+    pub(crate) async fn start_in(setup: Setup, trust: &[&str], options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_steve"))
             .arg("connect")
-            .args(TRUSTING)
+            .args(trust)
             .args(options)
             .arg(setup.url(""))
             .current_dir(setup.path())

@@ -3,7 +3,7 @@ use http::{HeaderName, HeaderValue, Method};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use steve_sdk::Suite;
+use steve_sdk::{SignerKey, Suite};
 
 /// More connections or requests at once than a computer has ports for.
 const MAX_COUNT: usize = 65_536;
@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Fetch fresh evidence, check it and report every check on standard error.
     #[command(after_help = crate::exit::HELP)]
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
     /// Verify the enclave, report as `verify` does, send one request and print the response body.
     #[command(after_help = crate::exit::HELP)]
     Request(Box<RequestArgs>),
@@ -30,6 +30,54 @@ pub(crate) enum Command {
     Connect(Box<ConnectArgs>),
     /// Compute the PCRs of an enclave image (EIF) and print them as --pcrs reads them.
     Measure(MeasureArgs),
+    /// Look at signed policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Verify a policy file with the signature in FILE.minisig, and say what it allows. Nothing is
+    /// recorded.
+    #[command(after_help = crate::exit::HELP)]
+    Check(CheckArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    #[arg(help = "The policy file")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgs,
+}
+
+/// Whose policies to accept.
+#[derive(Args)]
+#[group(skip)]
+pub(crate) struct OwnerArgs {
+    /// Public key of the policy's owner, as minisign prints it: RW...; may be repeated, each is
+    /// trusted alike
+    #[arg(long, value_name = "KEY")]
+    pub(crate) signer: Vec<SignerKey>,
+    /// What the policy has to be for, in the owner's words
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Remember the newest version of each namespace in this file, and refuse older ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy_store: Option<PathBuf>,
+    /// Refuse versions of the policy below this one
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) minimum_version: Option<u64>,
+}
+
+impl OwnerArgs {
+    pub(crate) fn is_given(&self) -> bool {
+        let Self { signer, namespace, policy_store, minimum_version } = self;
+        !signer.is_empty()
+            || namespace.is_some()
+            || policy_store.is_some()
+            || minimum_version.is_some()
+    }
 }
 
 #[derive(Args)]
@@ -120,6 +168,8 @@ pub(crate) struct Limits {
 pub(crate) struct Common {
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgs,
     /// Allow this suite; may be repeated, in order of preference [default: the X-Wing suites]
     #[arg(long, value_name = "NAME", value_parser = parse_suite)]
     pub(crate) suite: Vec<Suite>,
@@ -153,6 +203,10 @@ pub(crate) struct PolicyArgs {
     /// Trust on first use: remember each service's PCRs in this file, accept no others later
     #[arg(long, value_name = "FILE")]
     pub(crate) tofu_store: Option<PathBuf>,
+    /// Accept an enclave with PCRs that this file allows; its owner's signature, by minisign, is in
+    /// FILE.minisig. Needs --signer and --namespace
+    #[arg(long, value_name = "FILE", requires_all = ["signer", "namespace"])]
+    pub(crate) policy: Option<PathBuf>,
 }
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

@@ -1,5 +1,6 @@
 use crate::args::Common;
 use crate::exit::Failure;
+use crate::policy;
 use std::path::Path;
 use std::time::Duration;
 use steve_sdk::{Client, ClientBuilder, FilePinStore, Policy, read_profiles};
@@ -26,8 +27,15 @@ pub(crate) fn gateway_client(common: &Common, origin: &str) -> Result<Client, Fa
 }
 
 fn build(mut builder: ClientBuilder, common: &Common) -> Result<Client, Failure> {
+    if common.policy.policy.is_none() && common.owner.is_given() {
+        let message =
+            "--signer, --namespace, --policy-store and --minimum-version go with --policy";
+        return Err(Failure::usage(message));
+    }
     if let Some(store) = &common.policy.tofu_store {
         builder = builder.pin_store(FilePinStore::new(store));
+    } else if let Some(file) = &common.policy.policy {
+        builder = builder.policy(Policy::signed(policy::load(file, &common.owner)?));
     } else {
         let mut profiles = Vec::new();
         for file in &common.policy.pcrs {

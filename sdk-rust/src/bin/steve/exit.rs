@@ -1,14 +1,15 @@
 use crate::manifest::ManifestRefusal;
 use std::fmt;
 use std::process::ExitCode;
-use steve_sdk::Error;
+use steve_sdk::{Error, PolicyLoadError};
 
 /// What `steve --help` says about exit codes.
 pub(crate) const HELP: &str = "\
 Exit codes:
    0  success
    2  wrong usage, or a file that cannot be read or written
-   3  the policy refuses the enclave: other measurements, another manifest, or no allowed suite
+   3  the policy refuses the enclave: other measurements, another manifest, or no allowed suite;
+      or a signed policy is itself refused: signature, signer, namespace, version or expiry
    4  the evidence is not valid
    5  the network, the outer TLS or the outer HTTP failed, or time ran out
    6  the encrypted channel failed: truncated, tampered with or reset
@@ -21,6 +22,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The client.
     Client(Error),
+    /// `--policy`.
+    Policy(PolicyLoadError),
     /// `--expect-manifest` or `--source`.
     Manifest(ManifestRefusal),
     /// `--fail`.
@@ -46,7 +49,8 @@ impl Failure {
         ExitCode::from(match self {
             Self::Usage(_) => 2,
             Self::Client(error) => client_code(error),
-            Self::Manifest(_) => 3,
+            Self::Policy(PolicyLoadError::Store(_)) => 2,
+            Self::Policy(_) | Self::Manifest(_) => 3,
             Self::Status(_) => 22,
             Self::BrokenPipe => 0,
         })
@@ -74,6 +78,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(message) => f.write_str(message),
             Self::Client(error) => error.fmt(f),
+            Self::Policy(error) => error.fmt(f),
             Self::Manifest(refusal) => refusal.fmt(f),
             Self::Status(status) => write!(f, "the app answered HTTP {status}"),
             Self::BrokenPipe => f.write_str("standard output is closed"),

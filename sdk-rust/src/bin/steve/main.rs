@@ -8,11 +8,12 @@ mod gateway;
 mod manifest;
 mod measure;
 mod output;
+mod policy;
 mod report;
 mod request;
 mod verify;
 
-use args::{Cli, Command};
+use args::{Cli, Command, PolicyCommand};
 use clap::Parser;
 use exit::Failure;
 use std::io::Write;
@@ -26,10 +27,11 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Verify(args) => verify::run(args).await,
+            Command::Verify(args) => verify::run(*args).await,
             Command::Request(args) => request::run(*args).await,
             Command::Connect(args) => gateway::run(*args).await,
             Command::Measure(args) => measure::run(&args),
+            Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
         }
     });
     // A read of standard input may still be waiting; it must not keep the process.

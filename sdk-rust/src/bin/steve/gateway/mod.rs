@@ -40,8 +40,8 @@ is answered without it, and without a body: 400, 414 or 431. A response that bre
 local connection: it never seems complete.
 
 It never sends anything to an enclave that the policy refuses. If the enclave is replaced by such a
-one, requests are answered 502 and the command ends with exit code 3 or 4. Other failures are
-answered 502, or 504 when time ran out, and it goes on.
+one, or a signed policy expires, requests are answered 502 and the command ends with exit code 3 or 4.
+Other failures are answered 502, or 504 when time ran out, and it goes on.
 
 After an interrupt (Ctrl-C) or SIGTERM the requests and WebSockets at hand have 30 seconds to finish;
 a second one ends it at once. Exit codes: 0 after a signal, otherwise as for the other commands.";
