@@ -12,11 +12,15 @@
 #   --config   the configuration of init       -> /etc/steve/init.json
 #   --modules  a directory of kernel modules   -> /lib/modules/*.ko (uncompressed)
 #
+# A file that its owner may execute may be executed by everybody, others by nobody.
+#
 # It prints the SHA-256 of the archive, before and after compression. The first depends on the files
 # only, the second on the version of gzip, too.
 # Needs: bash, coreutils, findutils, gzip.
 set -euo pipefail
 export LC_ALL=C
+# gzip would take options from it.
+unset GZIP
 shopt -s inherit_errexit
 
 fail() {
@@ -53,17 +57,26 @@ declare -A source=(
     [etc/steve/init.json]=$config
 )
 
-# add PATH FILE: refuses to replace what is there
+# add PATH FILE: refuses to replace what is there, and what an archive cannot name
 add() {
+    [[ $1 != *$'\n'* ]] || fail "a name in ${2%%$'\n'*}… has a line break"
+    [[ $1 != 'TRAILER!!!' ]] || fail "$2: this name is the end of an archive"
+    case $1 in dev/console | dev/null) fail "$2: /$1 is a device of the image" ;; esac
     [[ -z ${source[$1]:-} ]] || fail "two files would be /$1"
     source[$1]=$2
 }
 
+# add_all PREFIX DIRECTORY FIND_TEST...: the files in a directory for which the test holds
+add_all() {
+    local path
+    while IFS= read -r -d '' path; do
+        add "$1${path#"$2/"}" "$path"
+    done < <(find "$2/" "${@:3}" -print0)
+    wait "$!" || fail "not all of $2 can be read"
+}
+
 if [[ -d $app ]]; then
-    while IFS= read -r -d '' file; do
-        [[ $file != *$'\n'* ]] || fail "a name in $app has a line break"
-        add "${file#./}" "$app/${file#./}"
-    done < <(cd "$app" && find . ! -type d -print0)
+    add_all '' "$app" ! -type d
 elif [[ -f $app ]]; then
     add usr/bin/app "$app"
 else
@@ -71,9 +84,7 @@ else
 fi
 if [[ -n $modules ]]; then
     [[ -d $modules ]] || fail "$modules is no directory"
-    while IFS= read -r -d '' file; do
-        add "lib/modules/${file##*/}" "$file"
-    done < <(find "$modules" -maxdepth 1 -name '*.ko' -print0)
+    add_all lib/modules/ "$modules" -maxdepth 1 -name '*.ko'
 fi
 
 # Directories: the parents of the files, and those that init mounts at.
@@ -83,6 +94,9 @@ for path in "${!source[@]}"; do
         path=${path%/*}
         directory[$path]=1
     done
+done
+for path in "${!directory[@]}"; do
+    [[ -z ${source[$path]:-} ]] || fail "/$path would be a directory and ${source[$path]}"
 done
 
 inode=0
@@ -122,7 +136,8 @@ archive() {
             pad "${#target}"
         elif [[ -f $file ]]; then
             mode=0644
-            [[ ! -x $file ]] || mode=0755
+            # Not `-x`: that depends on who asks, and on the file system's options.
+            (((8#$(stat -L -c %a "$file") & 0100) == 0)) || mode=0755
             size=$(stat -L -c %s "$file")
             ((size < 2 ** 32)) || fail "$file is too large for the format"
             entry "$path" $((0100000 | mode)) 1 "$size"

@@ -191,6 +191,19 @@ fn sockets_that_cannot_be_used_are_named() {
     assert!(all.contains("systemd passed the socket `x`, but there is no --listen fd:x"), "{all}");
 }
 
+/// As of a socket unit with two ListenStream.
+#[test]
+fn two_sockets_of_one_name_are_refused() {
+    let script = "exec 3<&0 4>&1 </dev/null >/dev/null
+        export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=x:x
+        exec \"$@\"";
+    let [one, two] = [(); 2].map(|()| OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap()));
+    let mut command = command(&["/bin/sh", "-c", script, "sh", PROXY]);
+    command.arg("--listen=fd:x=unix:/x:1").stdin(Stdio::from(one)).stdout(Stdio::from(two));
+    let all = refusal(&mut command);
+    assert!(all.contains("systemd passed two sockets `x`"), "{all}");
+}
+
 /// 32 connections, blocked in both directions.
 #[tokio::test]
 async fn peers_that_do_not_read_cost_little_memory() {

@@ -20,6 +20,9 @@ use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+/// Most CAs in a path: `webpki` takes no more than a root and 6, but of others with equal names it
+/// tries all orders before it says so.
+const MAX_CAS: usize = 7;
 /// anyExtendedKeyUsage, 2.5.29.37.0: a certificate limited to other purposes is not for us.
 const ANY_PURPOSE: Purpose = Purpose::required_if_present(&[0x55, 0x1d, 0x25, 0x00]);
 
@@ -49,6 +52,9 @@ impl fmt::Display for CertificateError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateProblem {
+    /// The path has more than 7 CAs.
+    #[error("is one CA more than a path may have")]
+    TooMany,
     /// Not the DER of a certificate.
     #[error("is malformed")]
     Malformed,
@@ -149,6 +155,9 @@ pub(super) fn validate<'a>(
     at_ms: u64,
     verifier: &dyn Verifier,
 ) -> Result<Leaf<'a>, CertificateError> {
+    if cabundle.len() > MAX_CAS {
+        return Err(CertificateProblem::TooMany.at(MAX_CAS));
+    }
     let ders: Vec<_> =
         cabundle.iter().chain([&certificate]).map(|der| CertificateDer::from(*der)).collect();
     let leaf_position = cabundle.len();

@@ -47,6 +47,12 @@ pub enum RelayError {
     /// Nothing to do.
     #[error("--listen is missing: say --listen 127.0.0.1:8080=vsock:16:8080, once for each port")]
     NoRoute,
+    /// Two sockets were passed under this name: only one of them would be served.
+    #[error(
+        "systemd passed two sockets `{0}`: give each ListenStream a socket unit of its own, with a \
+         FileDescriptorName of its own"
+    )]
+    PassedTwice(String),
     /// Not `SOURCE=TARGET`.
     #[error(
         "--listen `{0}` is not understood: it must look like 127.0.0.1:8080=vsock:16:8080, with \

@@ -48,7 +48,8 @@ fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 /// The sockets that systemd passes, sd_listen_fds(3), by their names.
 fn passed() -> Result<HashMap<String, TcpListener>, RelayError> {
     let sockets = sd_listen_fds::get().map_err(|_| RelayError::Environment)?;
-    let sockets = sockets.into_iter().map(|(name, socket)| {
+    let mut listeners = HashMap::new();
+    for (name, socket) in sockets {
         let name = name.unwrap_or_else(|| "unknown".to_owned());
         let refuse = |reason: String| RelayError::NotTcp { name: name.clone(), reason };
         let listener = std::net::TcpListener::from(socket);
@@ -59,9 +60,11 @@ fn passed() -> Result<HashMap<String, TcpListener>, RelayError> {
             Err(error) => return Err(refuse(error.to_string())),
         }
         let listener = from_std(listener).map_err(|error| refuse(error.to_string()))?;
-        Ok((name, listener))
-    });
-    sockets.collect()
+        if listeners.insert(name.clone(), listener).is_some() {
+            return Err(RelayError::PassedTwice(name));
+        }
+    }
+    Ok(listeners)
 }
 
 /// Errors if there can be no connection to the target on this system.
