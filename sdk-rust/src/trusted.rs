@@ -6,6 +6,7 @@ use crate::transport::Transport;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use steve_protocol::evidence::{Appraiser, Challenge, MAX_EVIDENCE_LEN, VerifiedEnclave};
 
 /// How a client appraises evidence.
@@ -18,6 +19,8 @@ pub(crate) struct Appraisal {
 pub(crate) struct Trusted {
     pub(crate) enclave: VerifiedEnclave,
     pub(crate) clock: Clock,
+    /// It has rejected an early request, or one did not get through.
+    rejects_early: AtomicBool,
 }
 
 impl Trusted {
@@ -33,9 +36,19 @@ impl Trusted {
         let appraising = tokio::task::spawn_blocking(move || {
             let now_ms = clock.now_ms();
             let enclave = appraiser.appraise(&evidence, &challenge, sent_ms, &origin, now_ms)?;
-            Ok(Self { enclave, clock })
+            Ok(Self { enclave, clock, rejects_early: AtomicBool::new(false) })
         });
         appraising.await.unwrap_or_else(|error| Err(Error::Internal(SharedError::new(error))))
+    }
+
+    /// True when it is worth while to send a request along with a handshake.
+    pub(crate) fn may_take_early(&self) -> bool {
+        !self.rejects_early.load(Relaxed)
+    }
+
+    /// Notes that it is not.
+    pub(crate) fn rejects_early(&self) {
+        self.rejects_early.store(true, Relaxed);
     }
 
     /// True while handshakes may be started.

@@ -6,6 +6,7 @@ mod app;
 mod channel;
 mod cli;
 mod cli_image;
+mod early;
 mod enclave;
 mod evidence;
 mod expect;

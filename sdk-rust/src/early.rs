@@ -1,0 +1,180 @@
+//! Requests that go along with a handshake (SPEC.md, Section 12).
+
+use crate::body::Body;
+use crate::client::Inner;
+use crate::error::{Error, Stage};
+use crate::exchange::{self, Failed, OuterBody, Prepared};
+use crate::request_body::{Kind, RequestBody};
+use crate::session::Session;
+use crate::sessions::within;
+use crate::transport::{read_first, read_nothing};
+use crate::trusted::{self, Trusted};
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use hyper::body::Incoming;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use steve_protocol::handshake::{EarlyHandshake, EarlyOutcome};
+use steve_protocol::stream::{MessageOpener, MessageSealer, Request, SealError};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Largest head and largest body that are sent early, in bytes: a request that is rejected is sent
+/// twice.
+const MAX_EARLY_LEN: usize = 16 * 1024;
+
+/// Put into the extensions of a request: whether it may go along with the handshake, if it is the
+/// first one of a session. Without it, that is done for safe methods (GET, HEAD, OPTIONS, TRACE), unless
+/// [`ClientBuilder::early_data`](crate::ClientBuilder::early_data) says otherwise.
+///
+/// It saves a round trip and has a price. Until the enclave has erased its keys (about an hour, with
+/// the proxy's defaults) whoever gets hold of them can decrypt the request, but never the response.
+/// And until then the host can hold the request back and deliver it late; the enclave executes it once
+/// at most. So for other methods the caller promises that no harm is done when the request is executed
+/// late, after the client was told that it failed.
+///
+/// Requests with a body of more than 16 KiB, with a body that is a stream, or with `expect:
+/// 100-continue` are never sent early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Early(pub bool);
+
+/// A request that goes along with a handshake, if its sender is the one who has to make it.
+pub(crate) struct Offer {
+    head: Bytes,
+    body: Bytes,
+    outcome: Mutex<Outcome>,
+}
+
+/// What became of an [`Offer`].
+enum Outcome {
+    /// Nothing of it has left the client.
+    NotSent,
+    /// It may have.
+    Sent,
+    /// It is being served as stream 0.
+    Accepted(Box<Accepted>),
+    /// It was not dispatched, and never will be.
+    Rejected,
+    /// Nobody knows; the session was made without it.
+    Failed(Error),
+}
+
+/// The response to an early request, as far as it is there.
+pub(crate) struct Accepted {
+    pub(crate) opener: MessageOpener<steve_protocol::stream::Response>,
+    /// What came with the ServerHello.
+    pub(crate) rest: Bytes,
+    pub(crate) answer: Incoming,
+    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) request_bytes: usize,
+}
+
+impl Offer {
+    /// None for a request that is too large, or not at hand.
+    pub(crate) fn new(prepared: &Prepared, body: &RequestBody) -> Option<Arc<Self>> {
+        let Kind::Complete(body) = &body.0 else { return None };
+        let small = prepared.head().len().max(body.len()) <= MAX_EARLY_LEN;
+        (small && !prepared.expects_continue()).then(|| {
+            let (head, body) = (prepared.head().clone(), body.clone());
+            Arc::new(Self { head, body, outcome: Mutex::new(Outcome::NotSent) })
+        })
+    }
+
+    /// ClientHello and request.
+    fn seal(&self, hello: &[u8], mut sealer: MessageSealer<Request>) -> Result<Bytes, SealError> {
+        let mut out = BytesMut::from(hello);
+        sealer.head(&self.head, self.body.is_empty(), &mut out)?;
+        if !self.body.is_empty() {
+            sealer.data(&self.body, true, &mut out)?;
+        }
+        Ok(out.freeze())
+    }
+
+    /// Notes that the session is to be made without the request, if that was sent.
+    pub(crate) fn fail(&self, error: Error) {
+        let mut outcome = self.lock();
+        if matches!(*outcome, Outcome::Sent) {
+            *outcome = Outcome::Failed(error);
+        }
+    }
+
+    pub(crate) fn was_sent(&self) -> bool {
+        !matches!(*self.lock(), Outcome::NotSent)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Sends `offer` if a session has to be made for it. None when the request is to be sent as a
+    /// stream of the session that there is now.
+    pub(crate) async fn early(
+        self: &Arc<Self>,
+        offer: &Arc<Offer>,
+        prepared: &Prepared,
+        repeatable: bool,
+    ) -> Result<Option<Response<Body>>, Failed> {
+        let session = self.session_for(Some(offer)).await;
+        let outcome = mem::replace(&mut *offer.lock(), Outcome::NotSent);
+        let session = session.map_err(|error| {
+            let sent = !matches!(outcome, Outcome::NotSent | Outcome::Rejected);
+            Failed { error, sent }
+        })?;
+        match outcome {
+            Outcome::NotSent | Outcome::Rejected => Ok(None),
+            Outcome::Failed(error) if !repeatable => Err(Failed { error, sent: true }),
+            Outcome::Sent | Outcome::Failed(_) => Ok(None),
+            Outcome::Accepted(accepted) => {
+                exchange::early_answer(session, *accepted, prepared, self.idle_timeout)
+                    .await
+                    .map(Some)
+            }
+        }
+    }
+
+    /// A handshake with the request of `offer` behind its ClientHello.
+    pub(crate) async fn early_handshake(
+        &self,
+        trusted: Arc<Trusted>,
+        offer: &Offer,
+    ) -> Result<Session, Error> {
+        within(Stage::Handshake, async {
+            let mut rng = trusted::rng()?;
+            let started_ms = trusted.clock.now_ms();
+            let (handshake, hello, sealer) =
+                EarlyHandshake::start(&trusted.enclave, &self.suites, started_ms, &mut rng)?;
+            let body = OuterBody::whole(offer.seal(&hello, sealer)?);
+            *offer.lock() = Outcome::Sent;
+            let mut answer = self.transport.stream(body, Stage::Handshake).await?;
+            let len = handshake.server_hello_len();
+            let (server_hello, rest) = read_first(&mut answer, len, Stage::Handshake).await?;
+            let EarlyOutcome { session, response } =
+                handshake.finish(&server_hello, trusted.clock.now_ms())?;
+            let session = Session::new(session, trusted.clone(), started_ms, response.is_some());
+            let outcome = match response {
+                Some(opener) => {
+                    let reason = "it allows no streams";
+                    let too_few = Error::NotSteve { stage: Stage::Handshake, reason };
+                    let permit = session.permit().await.ok_or(too_few)?;
+                    let request_bytes = offer.body.len();
+                    Outcome::Accepted(Box::new(Accepted {
+                        opener,
+                        rest,
+                        answer,
+                        permit,
+                        request_bytes,
+                    }))
+                }
+                None => {
+                    trusted.rejects_early();
+                    read_nothing(rest, answer, Stage::Handshake).await?;
+                    Outcome::Rejected
+                }
+            };
+            *offer.lock() = outcome;
+            Ok(session)
+        })
+        .await
+    }
+}
