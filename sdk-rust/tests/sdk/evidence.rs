@@ -27,7 +27,7 @@ async fn verified_evidence_comes_with_a_report() {
     let (proxy, client) = pair().await;
     let enclave = client.verify().await.unwrap();
     assert_eq!(enclave.module_id(), proxy.enclave.authority.module_id());
-    assert_eq!(enclave.manifest(), b"manifest");
+    assert_eq!(enclave.manifest(), crate::enclave::MANIFEST);
     for line in enclave.report().checks() {
         assert_eq!(line.outcome, Outcome::Passed, "{}", line.check);
     }

@@ -165,7 +165,8 @@ impl Proxy {
             while let Ok(more) = self.read(&mut incoming).await {
                 begin.extend_from_slice(&more);
             }
-            return match self.forged_hellos.lock().unwrap().pop_front() {
+            let forged = self.forged_hellos.lock().unwrap().pop_front();
+            return match forged {
                 Some(Ok(bytes)) => Ok(whole(200, bytes)),
                 Some(Err(status)) => Ok(error(status)),
                 None => self.hello(&begin, incoming).await,
