@@ -250,6 +250,11 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&both).unwrap();
         assert_eq!(json["cors_origins"][0], "https://a.example");
         assert_eq!(json["metrics"], false);
+        assert_eq!(json["early_data"], true);
+        let late = Config { early_data: false, ..Config::default() };
+        let late = late.check().unwrap().effective("nsm");
+        let json: serde_json::Value = serde_json::from_slice(&late).unwrap();
+        assert_eq!(json["early_data"], false);
         let watched = Config { metrics_vsock_port: Some(1), ..Config::default() };
         let json: serde_json::Value =
             serde_json::from_slice(&watched.check().unwrap().effective("nsm")).unwrap();

@@ -7,6 +7,7 @@ mod common;
 use bytes::{Bytes, BytesMut};
 use common::app::RawApp;
 use common::client::{Call, Failure, Inner};
+use common::early::{Early, deliver, early};
 use common::{Fixture, STREAM, app, now_ms, outer, rng};
 use futures_util::future::join_all;
 use http::Response;
@@ -14,7 +15,6 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::collections::HashMap;
 use std::time::Duration;
-use steve_protocol::evidence::VerifiedEnclave;
 use steve_protocol::handshake::{ClientHandshake, EarlyHandshake};
 use steve_protocol::session::ClientSession;
 use steve_protocol::stream::{Event, MessageOpener, ResetCode, Response as Inbound};
@@ -22,29 +22,6 @@ use steve_protocol::suite::Suite;
 
 const SUITE: Suite = Suite::X25519Aes256Gcm;
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-
-/// A ClientHello with a request behind it, as the host sees it.
-struct Early {
-    handshake: EarlyHandshake,
-    wire: Vec<u8>,
-    hello_len: usize,
-}
-
-fn early(enclave: &VerifiedEnclave, call: &Call) -> Early {
-    let (handshake, hello, mut sealer) =
-        EarlyHandshake::start(enclave, &[SUITE], now_ms(), &mut rng()).unwrap();
-    let mut out = BytesMut::from(&hello[..]);
-    sealer.head(&call.head(), call.body.is_none(), &mut out).unwrap();
-    if let Some(body) = &call.body {
-        sealer.data(body, true, &mut out).unwrap();
-    }
-    Early { handshake, wire: out.to_vec(), hello_len: hello.len() }
-}
-
-/// The outer answer to a copy of an early request.
-async fn deliver(proxy: &Fixture, wire: &[u8]) -> outer::Answer {
-    outer::call(proxy.address, "POST", STREAM, wire.to_vec()).await
-}
 
 /// What a client makes of the answer: the session, and the response if the request was accepted.
 fn conclude(

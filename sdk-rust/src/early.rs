@@ -6,14 +6,17 @@ use crate::error::{Error, Stage};
 use crate::exchange::{self, Failed, OuterBody, Prepared};
 use crate::request_body::{Kind, RequestBody};
 use crate::session::Session;
-use crate::sessions::within;
+use crate::sessions::wants_new_evidence;
 use crate::transport::{read_first, read_nothing};
 use crate::trusted::{self, Trusted};
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::Response;
 use hyper::body::Incoming;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use steve_protocol::handshake::{EarlyHandshake, EarlyOutcome};
 use steve_protocol::stream::{MessageOpener, MessageSealer, Request, SealError};
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,6 +24,8 @@ use tokio::sync::OwnedSemaphorePermit;
 /// Largest head and largest body that are sent early, in bytes: a request that is rejected is sent
 /// twice.
 const MAX_EARLY_LEN: usize = 16 * 1024;
+/// How long other requests wait for the session of an early one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Put into the extensions of a request: whether it may go along with the handshake, if it is the
 /// first one of a session. Without it, that is done for safe methods (GET, HEAD, OPTIONS, TRACE), unless
@@ -50,6 +55,8 @@ enum Outcome {
     NotSent,
     /// It may have.
     Sent,
+    /// The ServerHello is late; it is only waited for by the sender of the request.
+    Late(Answering),
     /// It is being served as stream 0.
     Accepted(Box<Accepted>),
     /// It was not dispatched, and never will be.
@@ -65,8 +72,12 @@ pub(crate) struct Accepted {
     pub(crate) rest: Bytes,
     pub(crate) answer: Incoming,
     pub(crate) permit: OwnedSemaphorePermit,
-    pub(crate) request_bytes: usize,
 }
+
+/// The session of a handshake, and its early request unless that is rejected.
+type Answered = (Session, Option<Box<Accepted>>);
+
+type Answering = BoxFuture<'static, Result<Answered, Error>>;
 
 impl Offer {
     /// None for a request that is too large, or not at hand.
@@ -97,10 +108,6 @@ impl Offer {
         }
     }
 
-    pub(crate) fn was_sent(&self) -> bool {
-        !matches!(*self.lock(), Outcome::NotSent)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Outcome> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,64 +124,76 @@ impl Inner {
     ) -> Result<Option<Response<Body>>, Failed> {
         let session = self.session_for(Some(offer)).await;
         let outcome = mem::replace(&mut *offer.lock(), Outcome::NotSent);
-        let session = session.map_err(|error| {
-            let sent = !matches!(outcome, Outcome::NotSent | Outcome::Rejected);
-            Failed { error, sent }
-        })?;
-        match outcome {
-            Outcome::NotSent | Outcome::Rejected => Ok(None),
-            Outcome::Failed(error) if !repeatable => Err(Failed { error, sent: true }),
-            Outcome::Sent | Outcome::Failed(_) => Ok(None),
-            Outcome::Accepted(accepted) => {
-                exchange::early_answer(session, *accepted, prepared, self.idle_timeout)
-                    .await
-                    .map(Some)
+        let unknown = |error| Failed { error, sent: true };
+        let (session, accepted) = match (outcome, session) {
+            (Outcome::Late(answering), _) => match answering.await {
+                Ok((session, Some(accepted))) => (Arc::new(session), accepted),
+                Ok((_, None)) => return Ok(None),
+                Err(error) if repeatable && wants_new_evidence(&error) => return Ok(None),
+                Err(error) => return Err(unknown(error)),
+            },
+            (Outcome::Accepted(accepted), Ok(session)) => (session, accepted),
+            (Outcome::Failed(error), Ok(_)) if !repeatable => return Err(unknown(error)),
+            (_, Ok(_)) => return Ok(None),
+            (Outcome::NotSent, Err(error)) => return Err(Failed { error, sent: false }),
+            (_, Err(error)) => return Err(unknown(error)),
+        };
+        let request_bytes = offer.body.len();
+        exchange::early_answer(session, *accepted, prepared, request_bytes, self.idle_timeout)
+            .await
+            .map(Some)
+    }
+
+    /// A handshake with the request of `offer` behind its ClientHello, or without it if the answer is
+    /// late: whoever holds answers back until they are complete holds the ServerHello back too.
+    pub(crate) async fn early_handshake(
+        self: &Arc<Self>,
+        trusted: Arc<Trusted>,
+        offer: &Offer,
+    ) -> Result<Session, Error> {
+        let mut rng = trusted::rng()?;
+        let started_ms = trusted.clock.now_ms();
+        let (handshake, hello, sealer) =
+            EarlyHandshake::start(&trusted.enclave, &self.suites, started_ms, &mut rng)?;
+        let body = offer.seal(&hello, sealer)?;
+        *offer.lock() = Outcome::Sent;
+        let exchange = self.clone().early_exchange(trusted.clone(), handshake, body, started_ms);
+        let mut answering = exchange.boxed();
+        match tokio::time::timeout(PATIENCE, &mut answering).await {
+            Ok(answered) => {
+                let (session, accepted) = answered?;
+                *offer.lock() = accepted.map_or(Outcome::Rejected, Outcome::Accepted);
+                Ok(session)
+            }
+            Err(_late) => {
+                trusted.rejects_early();
+                *offer.lock() = Outcome::Late(answering);
+                self.handshake(trusted).await
             }
         }
     }
 
-    /// A handshake with the request of `offer` behind its ClientHello.
-    pub(crate) async fn early_handshake(
-        &self,
+    async fn early_exchange(
+        self: Arc<Self>,
         trusted: Arc<Trusted>,
-        offer: &Offer,
-    ) -> Result<Session, Error> {
-        within(Stage::Handshake, async {
-            let mut rng = trusted::rng()?;
-            let started_ms = trusted.clock.now_ms();
-            let (handshake, hello, sealer) =
-                EarlyHandshake::start(&trusted.enclave, &self.suites, started_ms, &mut rng)?;
-            let body = OuterBody::whole(offer.seal(&hello, sealer)?);
-            *offer.lock() = Outcome::Sent;
-            let mut answer = self.transport.stream(body, Stage::Handshake).await?;
-            let len = handshake.server_hello_len();
-            let (server_hello, rest) = read_first(&mut answer, len, Stage::Handshake).await?;
-            let EarlyOutcome { session, response } =
-                handshake.finish(&server_hello, trusted.clock.now_ms())?;
-            let session = Session::new(session, trusted.clone(), started_ms, response.is_some());
-            let outcome = match response {
-                Some(opener) => {
-                    let reason = "it allows no streams";
-                    let too_few = Error::NotSteve { stage: Stage::Handshake, reason };
-                    let permit = session.permit().await.ok_or(too_few)?;
-                    let request_bytes = offer.body.len();
-                    Outcome::Accepted(Box::new(Accepted {
-                        opener,
-                        rest,
-                        answer,
-                        permit,
-                        request_bytes,
-                    }))
-                }
-                None => {
-                    trusted.rejects_early();
-                    read_nothing(rest, answer, Stage::Handshake).await?;
-                    Outcome::Rejected
-                }
-            };
-            *offer.lock() = outcome;
-            Ok(session)
-        })
-        .await
+        handshake: EarlyHandshake,
+        body: Bytes,
+        started_ms: u64,
+    ) -> Result<Answered, Error> {
+        let stage = Stage::Handshake;
+        let mut answer = self.transport.stream(OuterBody::whole(body), stage).await?;
+        let len = handshake.server_hello_len();
+        let (server_hello, rest) = read_first(&mut answer, len, stage).await?;
+        let EarlyOutcome { session, response } =
+            handshake.finish(&server_hello, trusted.clock.now_ms())?;
+        let session = Session::new(session, trusted.clone(), started_ms, response.is_some());
+        let Some(opener) = response else {
+            trusted.rejects_early();
+            read_nothing(rest, answer, stage).await?;
+            return Ok((session, None));
+        };
+        let reason = "it allows no streams";
+        let permit = session.permit().await.ok_or(Error::NotSteve { stage, reason })?;
+        Ok((session, Some(Box::new(Accepted { opener, rest, answer, permit }))))
     }
 }

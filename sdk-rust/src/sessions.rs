@@ -73,31 +73,25 @@ impl Inner {
     }
 
     /// A handshake; with new evidence if the evidence at hand leads nowhere (SPEC.md, Section 13.4).
-    async fn try_establish(&self, offer: Option<&Offer>) -> Result<Session, Error> {
+    async fn try_establish(self: &Arc<Self>, offer: Option<&Offer>) -> Result<Session, Error> {
         let known = self.sessions.lock().trusted.clone().filter(|trusted| trusted.is_valid());
         let trusted = match known {
             Some(trusted) => trusted,
             None => self.fetch_trusted().await?,
         };
         let first = match offer.filter(|_| trusted.may_take_early()) {
-            Some(offer) => self.early_handshake(trusted.clone(), offer).await,
-            None => self.handshake(trusted.clone()).await,
+            Some(offer) => self.early_handshake(trusted, offer).await,
+            None => self.handshake(trusted).await,
         };
-        match (first, offer) {
-            (Err(error), Some(offer)) if is_timeout(&error) && offer.was_sent() => {
-                // Whoever holds answers back until they are complete holds up the ServerHello too.
-                trusted.rejects_early();
-                offer.fail(error);
-                self.handshake(trusted).await
-            }
-            (Err(error), offer) if wants_new_evidence(&error) => {
+        match first {
+            Err(error) if wants_new_evidence(&error) => {
                 if let Some(offer) = offer {
                     offer.fail(error);
                 }
                 let trusted = self.fetch_trusted().await?;
                 self.handshake(trusted).await
             }
-            (result, _) => result,
+            result => result,
         }
     }
 
@@ -109,7 +103,7 @@ impl Inner {
         Ok(trusted)
     }
 
-    async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {
+    pub(crate) async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {
         within(Stage::Handshake, async {
             let mut rng = trusted::rng()?;
             let started_ms = trusted.clock.now_ms();
@@ -126,7 +120,7 @@ impl Inner {
     }
 }
 
-pub(crate) async fn within<T>(
+async fn within<T>(
     stage: Stage,
     doing: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
@@ -134,12 +128,8 @@ pub(crate) async fn within<T>(
     tokio::time::timeout(after, doing).await.unwrap_or(Err(Error::Timeout { stage, after }))
 }
 
-fn is_timeout(error: &Error) -> bool {
-    matches!(error, Error::Timeout { .. })
-}
-
 /// True when the enclave may have been restarted, or has changed its keys, since it was verified.
-fn wants_new_evidence(error: &Error) -> bool {
+pub(crate) fn wants_new_evidence(error: &Error) -> bool {
     match error {
         Error::Outer { status, .. } => *status == StatusCode::UNPROCESSABLE_ENTITY,
         Error::Handshake(error) => *error == HandshakeError::EvidenceExpired,

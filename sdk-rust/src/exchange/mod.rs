@@ -86,9 +86,10 @@ pub(crate) async fn early_answer(
     session: Arc<Session>,
     accepted: Accepted,
     prepared: &Prepared,
+    request_bytes: usize,
     idle_timeout: Option<Duration>,
 ) -> Result<Response<Body>, Failed> {
-    let Accepted { mut opener, rest, answer, permit, request_bytes } = accepted;
+    let Accepted { mut opener, rest, answer, permit } = accepted;
     if prepared.is_head_request() {
         opener.answers_head_request();
     }

@@ -1,7 +1,7 @@
 //! Requests that go along with the handshake: what they save, and what is never done with them.
 
 use crate::proxy::{Fate, Proxy};
-use crate::support::{builder, exchange, pair, stream};
+use crate::support::{builder, eventually, exchange, pair, stream};
 use bytes::Bytes;
 use http::{Method, Request};
 use std::sync::Arc;
@@ -209,12 +209,23 @@ async fn of_many_first_requests_one_goes_early_and_all_share_the_session() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_held_back_until_it_is_complete_holds_up_nobody_else() {
+    let (proxy, client) = accepting().await;
+    proxy.plan([Fate::CutLast(0)]);
+    let held = client.clone();
+    let held = tokio::spawn(async move { exchange(&held, "GET", "/after-a-post", "").await });
+    eventually("it is sent", || proxy.app.requests.lock().unwrap().len() == 1).await;
+    exchange(&client, "POST", "/", "").await.unwrap();
+    assert_eq!(held.await.unwrap().unwrap().0, 204);
+    assert_eq!(*proxy.app.requests.lock().unwrap(), ["GET /after-a-post", "POST /"]);
+}
+
+#[tokio::test]
 async fn who_waits_for_the_session_does_not_depend_on_who_makes_it() {
     let (proxy, client) = accepting().await;
     let leader = client.clone();
     let leader = tokio::spawn(async move { exchange(&leader, "GET", "/stalls", "").await });
-    crate::support::eventually("it is sent", || proxy.app.requests.lock().unwrap().len() == 1)
-        .await;
+    eventually("it is sent", || proxy.app.requests.lock().unwrap().len() == 1).await;
     leader.abort();
     exchange(&client, "POST", "/", "").await.unwrap();
     assert_eq!(proxy.enclave.handshakes.load(SeqCst), 1);
