@@ -109,14 +109,25 @@ fn check_order<R: Role>(vector: &Value) {
 #[test]
 fn exchanges_open_under_the_keys_of_their_handshake() {
     for vector in vectors("exchange") {
-        for (direction, outer, skip) in [("c2s", "outer_request", 25), ("s2c", "outer_response", 0)]
-        {
-            let keys = traffic(&vector, &format!("{direction}_key"), &format!("{direction}_iv"));
-            for stream in vector["streams"].as_array().unwrap() {
-                let stream_id = stream["stream_id"].as_u64().unwrap();
+        for stream in vector["streams"].as_array().unwrap() {
+            let stream_id = stream["stream_id"].as_u64().unwrap();
+            let (c2s, open, reply) = match stream_id {
+                0 => ("early", hex(&vector["client_hello"]), hex(&vector["server_hello"])),
+                _ => ("c2s", vec![0; 25], Vec::new()),
+            };
+            for (direction, outer, before) in
+                [(c2s, "outer_request", open), ("s2c", "outer_response", reply)]
+            {
+                let (key, iv) = (format!("{direction}_key"), format!("{direction}_iv"));
+                let keys = traffic(&vector, &key, &iv);
+                let frames = Bytes::from(hex(&stream[outer])).slice(before.len()..);
+                if direction == "s2c" && stream["response"].is_null() {
+                    assert_eq!((stream_id, frames.len()), (0, 0), "a rejected early request");
+                    continue;
+                }
                 let mut opener =
                     FrameOpener::dangerous_standalone(suite(&vector), &keys, stream_id);
-                opener.push(Bytes::from(hex(&stream[outer])).slice(skip..));
+                opener.push(frames);
                 let mut fin = false;
                 while let Some(frame) = opener.next_frame().unwrap() {
                     assert!(!fin);

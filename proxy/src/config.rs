@@ -32,6 +32,8 @@ pub struct Config {
     pub public_paths: Vec<String>,
     /// Protocols that connections to the app may change to, as `upgrade` fields name them.
     pub upgrades: Vec<String>,
+    /// Accept the request that a client may send along with its ClientHello.
+    pub early_data: bool,
     /// The app's manifest, sent with evidence; at most 65535 bytes.
     pub manifest: Vec<u8>,
     /// TCP address to serve metrics on, apart from everything else.
@@ -53,6 +55,7 @@ impl Default for Config {
             allow_plaintext_fallback: false,
             public_paths: Vec::new(),
             upgrades: vec!["websocket".into()],
+            early_data: true,
             manifest: Vec::new(),
             metrics_listen: None,
             metrics_vsock_port: None,
@@ -204,7 +207,7 @@ impl Checked {
             public_paths: &self.public_paths,
             cors_origins: &self.cors_origins,
             upgrades: &self.upgrades,
-            early_data: false,
+            early_data: self.config.early_data,
             key_rotation_seconds: limits.key_rotation.as_secs(),
             key_overlap_seconds: limits.key_overlap.as_secs(),
             session_lifetime_seconds: limits.session_lifetime.as_secs(),
@@ -247,6 +250,11 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&both).unwrap();
         assert_eq!(json["cors_origins"][0], "https://a.example");
         assert_eq!(json["metrics"], false);
+        assert_eq!(json["early_data"], true);
+        let late = Config { early_data: false, ..Config::default() };
+        let late = late.check().unwrap().effective("nsm");
+        let json: serde_json::Value = serde_json::from_slice(&late).unwrap();
+        assert_eq!(json["early_data"], false);
         let watched = Config { metrics_vsock_port: Some(1), ..Config::default() };
         let json: serde_json::Value =
             serde_json::from_slice(&watched.check().unwrap().effective("nsm")).unwrap();

@@ -17,6 +17,8 @@ pub(crate) struct KeyPlan {
     pub(crate) configuration_hash: Hash,
     pub(crate) rotation: Duration,
     pub(crate) overlap: Duration,
+    /// Early requests that a generation remembers; none are accepted beyond them.
+    pub(crate) early_requests: usize,
 }
 
 struct Generations {
@@ -114,5 +116,6 @@ fn generate(
         plan.configuration_hash,
         &mut entropy.fork(),
     );
+    let keys = keys.map(|keys| keys.with_early_requests(plan.early_requests));
     keys.map(Arc::new).map_err(|_| StartError::KeyConfig)
 }

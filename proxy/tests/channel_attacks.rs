@@ -139,23 +139,6 @@ async fn a_client_that_resets_is_answered_and_the_app_sees_no_end() {
     assert_incomplete(&app.seen());
 }
 
-#[tokio::test]
-async fn row_07_early_data_is_rejected_and_not_dispatched() {
-    let app = RawApp::start(OK).await;
-    let proxy = Fixture::start(app.address).await;
-    let (_, hello) =
-        ClientHandshake::start(&proxy.attest().await, &[SUITE], now_ms(), &mut rng()).unwrap();
-    let mut hello = ClientHello::decode(&hello).unwrap();
-    hello.early_data = true;
-    for _replay in 0..2 {
-        let early = [hello.encode(), vec![7; 100_000]].concat();
-        let answer = outer::call(proxy.address, "POST", STREAM, early).await;
-        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 80), "a ServerHello alone");
-        assert_eq!(answer.body[1 + 16 + 32], 2, "rejected");
-    }
-    assert_eq!(app.connections(), 0);
-}
-
 /// A StreamOpen and a request, as bytes that can be changed.
 fn opened(session: &ClientSession) -> Vec<u8> {
     Call::get("/").seal(&mut session.open_stream().unwrap()).to_vec()

@@ -6,6 +6,7 @@ mod common;
 
 use bytes::BytesMut;
 use common::client::{Call, Failure};
+use common::early::{deliver, early};
 use common::tunnel::Tunnel;
 use common::{EVIDENCE, Fixture, STREAM, app, eventually, outer};
 use http::StatusCode;
@@ -103,6 +104,34 @@ async fn the_values_follow_the_requests_and_row_24_their_labels_tell_no_more_tha
     assert!(!text.contains(MARK) && !text.contains("127.0.0.1"), "{text}");
     let families = text.lines().filter(|line| line.starts_with("steve_refusals_total{")).count();
     assert_eq!(families, 3, "{text}");
+}
+
+#[tokio::test]
+async fn early_requests_are_counted_by_their_answer_and_row_24_copies_are_not_told_apart() {
+    let proxy = Fixture::with(app::echo().await, |c| {
+        any_port(c);
+        c.limits.max_early_requests = 1;
+    })
+    .await;
+    let enclave = proxy.attest().await;
+    let [first, second] = [early(&enclave, &Call::get("/")), early(&enclave, &Call::get("/"))];
+    for (wire, status) in
+        [(&first, 200), (&second, 200), (&second, 200), (&first, 422), (&first, 422)]
+    {
+        assert_eq!(deliver(&proxy, &wire.wire).await.status, status);
+    }
+    let text = scrape(&proxy).await;
+    for (series, expected) in [
+        ("steve_early_requests_total{answer=\"accepted\"}", 1.0),
+        ("steve_early_requests_total{answer=\"rejected\"}", 2.0),
+        ("steve_refusals_total{code=\"unrecognized\"}", 2.0),
+        ("steve_sessions{state=\"confirmed\"}", 0.0),
+        ("steve_sessions{state=\"unconfirmed\"}", 3.0),
+        ("steve_streams_total", 1.0),
+    ] {
+        assert_eq!(value(&text, series), expected, "{series} in\n{text}");
+    }
+    assert_eq!(text.matches("steve_early_requests_total{").count(), 2, "{text}");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     request_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
+    early_data: bool,
     max_evidence_age: Option<Duration>,
     max_clock_skew: Option<Duration>,
     #[cfg(feature = "dangerous-trust-anchor")]
@@ -49,6 +50,7 @@ impl ClientBuilder {
             connect_timeout: CONNECT_TIMEOUT,
             request_timeout: None,
             idle_timeout: None,
+            early_data: true,
             max_evidence_age: None,
             max_clock_skew: None,
             #[cfg(feature = "dangerous-trust-anchor")]
@@ -98,6 +100,13 @@ impl ClientBuilder {
     /// Time without anything to read while a response body is being read. Without this: no limit.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Whether the first request of a session goes along with the handshake, if its method is safe:
+    /// saves a round trip, see [`Early`](crate::Early) for what it costs. Without this: yes.
+    pub fn early_data(mut self, early: bool) -> Self {
+        self.early_data = early;
         self
     }
 
@@ -156,6 +165,7 @@ impl ClientBuilder {
                 suites: self.suites,
                 request_timeout: self.request_timeout,
                 idle_timeout: self.idle_timeout,
+                early_data: self.early_data,
                 sessions: Sessions::default(),
             }),
         })

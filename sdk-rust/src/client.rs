@@ -1,5 +1,6 @@
 use crate::body::Body;
 use crate::builder::ClientBuilder;
+use crate::early::{Early, Offer};
 use crate::error::{BoxError, Error, Stage};
 use crate::exchange::{self, Failed, Prepared, Ticket};
 use crate::origin::Origin;
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) suites: Vec<Suite>,
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) early_data: bool,
     pub(crate) sessions: Sessions,
 }
 
@@ -102,6 +104,9 @@ impl Client {
     /// app has sent an informational 100 or a response with success, or 1 second has passed; after
     /// any other response it is never asked for, and the request is reset when the response is over.
     ///
+    /// The first request of a session goes along with its handshake if its method is safe; see
+    /// [`Early`].
+    ///
     /// Informational responses go to [`OnInformational`](crate::OnInformational).
     ///
     /// Dropping the future cancels the exchange.
@@ -114,8 +119,12 @@ impl Client {
         let body = RequestBody::new(body);
         // Not idempotent methods: the original may come after requests sent later (SPEC.md, 13.4).
         let repeatable = parts.method.is_safe() || parts.extensions.get::<Idempotent>().is_some();
+        let early = match parts.extensions.get::<Early>() {
+            Some(Early(early)) => *early,
+            None => self.inner.early_data && parts.method.is_safe(),
+        };
         let prepared = Prepared::new(&self.inner.origin, parts, &body)?;
-        let sending = self.inner.send(&prepared, body, repeatable);
+        let sending = self.inner.send(&prepared, body, repeatable, early);
         match self.inner.request_timeout {
             None => sending.await,
             Some(after) => tokio::time::timeout(after, sending)
@@ -156,18 +165,29 @@ impl Inner {
         prepared: &Prepared,
         mut body: RequestBody,
         repeatable: bool,
+        early: bool,
     ) -> Result<Response<Body>, Error> {
         let mut number = 1;
+        let mut offer = if early { Offer::new(prepared, &body) } else { None };
         loop {
-            let (Failed { error, sent }, again) = match self.ticket().await {
-                Err(error) => (Failed { error, sent: false }, Some(body)),
-                Ok(ticket) => {
-                    let again = body.replay();
-                    match self.attempt(ticket, prepared, body).await {
-                        Ok(response) => return Ok(response),
-                        Err(failed) => (failed, again),
+            // Once: whatever became of it, the next attempt is a stream.
+            let early = match offer.take() {
+                Some(offer) => self.early(&offer, prepared, repeatable).await,
+                None => Ok(None),
+            };
+            let (Failed { error, sent }, again) = match early {
+                Ok(Some(response)) => return Ok(response),
+                Err(failed) => (failed, Some(body)),
+                Ok(None) => match self.ticket().await {
+                    Err(error) => (Failed { error, sent: false }, Some(body)),
+                    Ok(ticket) => {
+                        let again = body.replay();
+                        match self.attempt(ticket, prepared, body).await {
+                            Ok(response) => return Ok(response),
+                            Err(failed) => (failed, again),
+                        }
                     }
-                }
+                },
             };
             let attempt = Attempt { number, sent, repeatable, replayable: again.is_some() };
             match (retry::decide(attempt, &error), again) {

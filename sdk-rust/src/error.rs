@@ -81,7 +81,8 @@ pub enum Error {
     /// The evidence does not show an enclave that the policy accepts. Nothing was sent to it.
     #[error(transparent)]
     Evidence(#[from] Refusal),
-    /// No session keys could be agreed on with the verified enclave. No request was sent.
+    /// No session keys could be agreed on with the verified enclave. No request was sent, except one
+    /// that went along with the handshake: nobody knows whether the app got it.
     #[error("the handshake with the enclave failed: {0}")]
     Handshake(HandshakeError),
     /// The encrypted channel was cut, changed or reset.

@@ -40,7 +40,7 @@ impl Receipt {
         self.session_id.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The stream within the session.
+    /// The stream within the session; 0 for a request that went along with the handshake.
     pub fn stream_id(&self) -> u64 {
         self.stream_id
     }

@@ -1,5 +1,6 @@
 use crate::body::Body;
 use crate::client::Client;
+use crate::early::Early;
 use crate::error::{Error, InvalidRequest};
 use crate::informational::OnInformational;
 use crate::request_body::RequestBody;
@@ -63,6 +64,15 @@ impl RequestBuilder {
     pub fn idempotent(self) -> Self {
         self.change(|request| {
             request.extensions_mut().insert(Idempotent);
+            Ok(())
+        })
+    }
+
+    /// Says whether the request may go along with a handshake. For a method that is not safe that is a
+    /// promise; see [`Early`].
+    pub fn early(self, early: bool) -> Self {
+        self.change(|request| {
+            request.extensions_mut().insert(Early(early));
             Ok(())
         })
     }

@@ -14,6 +14,10 @@ const MAX_STREAMS: usize = 512;
 /// Section 9.1).
 const MAX_SPREAD: u64 = 1000;
 
+/// How long a session is used that began with an early request, before the proxy has accepted a stream
+/// of it. The proxy drops it after twice this time (SPEC.md, Section 12).
+const UNCONFIRMED: Duration = Duration::from_secs(30);
+
 /// An established session.
 pub(crate) struct Session {
     pub(crate) core: ClientSession,
@@ -23,11 +27,19 @@ pub(crate) struct Session {
     streams: Arc<Semaphore>,
     opening: Mutex<BTreeSet<u64>>,
     ended: AtomicBool,
+    /// False as long as the proxy may drop the session soon.
+    confirmed: AtomicBool,
 }
 
 impl Session {
-    /// `started_ms` is when the ClientHello was sent: the proxy's clock starts later.
-    pub(crate) fn new(core: ClientSession, trusted: Arc<Trusted>, started_ms: u64) -> Self {
+    /// `started_ms` is when the ClientHello was sent: the proxy's clock starts later. `early` says that
+    /// its first request went along.
+    pub(crate) fn new(
+        core: ClientSession,
+        trusted: Arc<Trusted>,
+        started_ms: u64,
+        early: bool,
+    ) -> Self {
         let streams = usize::from(core.parameters().max_streams).min(MAX_STREAMS);
         Self {
             core,
@@ -37,6 +49,7 @@ impl Session {
             streams: Arc::new(Semaphore::new(streams)),
             opening: Mutex::default(),
             ended: AtomicBool::new(false),
+            confirmed: AtomicBool::new(!early),
         }
     }
 
@@ -55,8 +68,15 @@ impl Session {
     /// How long new streams may still be opened, as far as the lifetime goes.
     fn remaining(&self) -> Duration {
         let elapsed_ms = self.trusted.clock.now_ms().saturating_sub(self.started_ms);
-        nine_tenths(self.core.parameters().lifetime)
-            .saturating_sub(Duration::from_millis(elapsed_ms))
+        let lifetime = nine_tenths(self.core.parameters().lifetime);
+        let lifetime =
+            if self.confirmed.load(Relaxed) { lifetime } else { lifetime.min(UNCONFIRMED) };
+        lifetime.saturating_sub(Duration::from_millis(elapsed_ms))
+    }
+
+    /// Notes that the proxy has accepted a stream.
+    pub(crate) fn confirm(&self) {
+        self.confirmed.store(true, Relaxed);
     }
 
     /// Opens a stream; none when it is time for a new session.

@@ -1,6 +1,7 @@
 //! The one session that a client's requests share: made once however many need it.
 
 use crate::client::Inner;
+use crate::early::Offer;
 use crate::error::{Error, Stage};
 use crate::exchange::OuterBody;
 use crate::session::Session;
@@ -39,6 +40,14 @@ impl Sessions {
 impl Inner {
     /// The current session, or a new one if there is none that is good for new streams.
     pub(crate) async fn session(self: &Arc<Self>) -> Result<Arc<Session>, Error> {
+        self.session_for(None).await
+    }
+
+    /// The same; a new one is made with `offer` along with its handshake.
+    pub(crate) async fn session_for(
+        self: &Arc<Self>,
+        offer: Option<&Arc<Offer>>,
+    ) -> Result<Arc<Session>, Error> {
         let establishing = {
             let mut slots = self.sessions.lock();
             if let Some(session) = slots.session.as_ref().filter(|session| session.is_usable()) {
@@ -46,7 +55,8 @@ impl Inner {
             }
             slots.session = None;
             slots.establishing.as_ref().and_then(WeakShared::upgrade).unwrap_or_else(|| {
-                let shared: Shared<Establishing> = self.clone().establish().boxed().shared();
+                let shared: Shared<Establishing> =
+                    self.clone().establish(offer.cloned()).boxed().shared();
                 slots.establishing = shared.downgrade();
                 shared
             })
@@ -54,8 +64,8 @@ impl Inner {
         establishing.await
     }
 
-    async fn establish(self: Arc<Self>) -> Result<Arc<Session>, Error> {
-        let result = self.try_establish().await.map(Arc::new);
+    async fn establish(self: Arc<Self>, offer: Option<Arc<Offer>>) -> Result<Arc<Session>, Error> {
+        let result = self.try_establish(offer.as_deref()).await.map(Arc::new);
         let mut slots = self.sessions.lock();
         slots.establishing = None;
         slots.session = result.as_ref().ok().cloned();
@@ -63,14 +73,21 @@ impl Inner {
     }
 
     /// A handshake; with new evidence if the evidence at hand leads nowhere (SPEC.md, Section 13.4).
-    async fn try_establish(&self) -> Result<Session, Error> {
+    async fn try_establish(self: &Arc<Self>, offer: Option<&Offer>) -> Result<Session, Error> {
         let known = self.sessions.lock().trusted.clone().filter(|trusted| trusted.is_valid());
         let trusted = match known {
             Some(trusted) => trusted,
             None => self.fetch_trusted().await?,
         };
-        match self.handshake(trusted).await {
+        let first = match offer.filter(|_| trusted.may_take_early()) {
+            Some(offer) => self.early_handshake(trusted, offer).await,
+            None => self.handshake(trusted).await,
+        };
+        match first {
             Err(error) if wants_new_evidence(&error) => {
+                if let Some(offer) = offer {
+                    offer.fail(error);
+                }
                 let trusted = self.fetch_trusted().await?;
                 self.handshake(trusted).await
             }
@@ -94,7 +111,7 @@ impl Inner {
         }
     }
 
-    async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {
+    pub(crate) async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {
         within(Stage::Handshake, async {
             let mut rng = trusted::rng()?;
             let started_ms = trusted.clock.now_ms();
@@ -105,7 +122,7 @@ impl Inner {
             let len = handshake.server_hello_len();
             let server_hello = read_exact(answer, len, Stage::Handshake).await?;
             let session = handshake.finish(&server_hello, trusted.clock.now_ms())?;
-            Ok(Session::new(session, trusted, started_ms))
+            Ok(Session::new(session, trusted, started_ms, false))
         })
         .await
     }
@@ -120,7 +137,7 @@ async fn within<T>(
 }
 
 /// True when the enclave may have been restarted, or has changed its keys, since it was verified.
-fn wants_new_evidence(error: &Error) -> bool {
+pub(crate) fn wants_new_evidence(error: &Error) -> bool {
     match error {
         Error::Outer { status, .. } => *status == StatusCode::UNPROCESSABLE_ENTITY,
         Error::Handshake(error) => *error == HandshakeError::EvidenceExpired,

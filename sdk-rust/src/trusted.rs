@@ -5,7 +5,7 @@ use crate::error::{Error, SharedError};
 use crate::transport::Transport;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use steve_protocol::evidence::{Appraiser, Challenge, MAX_EVIDENCE_LEN, Policy, VerifiedEnclave};
 
@@ -62,6 +62,8 @@ pub(crate) struct Trusted {
     pub(crate) enclave: VerifiedEnclave,
     pub(crate) clock: Clock,
     rules: Arc<Rules>,
+    /// It has rejected an early request, or one did not get through.
+    rejects_early: AtomicBool,
 }
 
 impl Trusted {
@@ -80,9 +82,19 @@ impl Trusted {
             let now_ms = clock.now_ms();
             let enclave =
                 rules.appraiser.appraise(&evidence, &challenge, sent_ms, &origin, now_ms)?;
-            Ok(Self { enclave, clock, rules })
+            Ok(Self { enclave, clock, rules, rejects_early: AtomicBool::new(false) })
         });
         appraising.await.unwrap_or_else(|error| Err(Error::Internal(SharedError::new(error))))
+    }
+
+    /// True when it is worth while to send a request along with a handshake.
+    pub(crate) fn may_take_early(&self) -> bool {
+        !self.rejects_early.load(Relaxed)
+    }
+
+    /// Notes that it is not.
+    pub(crate) fn rejects_early(&self) {
+        self.rejects_early.store(true, Relaxed);
     }
 
     /// True while handshakes may be started.

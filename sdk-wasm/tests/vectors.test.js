@@ -83,13 +83,22 @@ test("frames", async () => {
 
 test("exchanges", async () => {
     const all = await vectors("exchange");
-    assert.equal(all.length, 4);
-    for (const { suite, c2s_key, c2s_iv, s2c_key, s2c_iv, streams } of all) {
+    assert.equal(all.length, 12);
+    for (const vector of all) {
+        const { suite, s2c_key, s2c_iv, streams } = vector;
         for (const { stream_id, outer_request, outer_response, request, response } of streams) {
-            const directions = [
-                ["request", c2s_key, c2s_iv, hex(outer_request).subarray(25), request],
-                ["response", s2c_key, s2c_iv, hex(outer_response), response],
-            ];
+            const early = stream_id === 0;
+            const [c2s_key, c2s_iv] = early
+                ? [vector.early_key, vector.early_iv]
+                : [vector.c2s_key, vector.c2s_iv];
+            const before = early
+                ? [hex(vector.client_hello).length, hex(vector.server_hello).length]
+                : [25, 0];
+            const frames = hex(outer_request).subarray(before[0]);
+            const answer = hex(outer_response).subarray(before[1]);
+            const directions = [["request", c2s_key, c2s_iv, frames, request]];
+            if (response) directions.push(["response", s2c_key, s2c_iv, answer, response]);
+            else assert.deepEqual([early, answer.length], [true, 0]);
             for (const [kind, key, iv, sealed, message] of directions) {
                 checkMessage(
                     kind,

@@ -16,9 +16,10 @@ use steve_protocol::head::{
 use steve_protocol::kem::KeyPair;
 use steve_protocol::schedule;
 use steve_protocol::session::{ClientSession, Pending, ServerSession};
+use steve_protocol::stream::{MessageSealer, Role};
 use steve_protocol::suite::Suite;
 
-const PARAMETERS: SessionParameters = SessionParameters {
+pub(crate) const PARAMETERS: SessionParameters = SessionParameters {
     lifetime: Duration::from_secs(3600),
     idle_timeout: Duration::from_secs(600),
     max_head_size: 32_768,
@@ -80,7 +81,7 @@ fn early(suite: Suite) -> Value {
     describe(&keys, suite, &ephemeral, &hello.encode(), &server_hello).into()
 }
 
-fn keys(rng: &mut rand_chacha::ChaCha20Rng) -> EnclaveKeys {
+pub(crate) fn keys(rng: &mut rand_chacha::ChaCha20Rng) -> EnclaveKeys {
     let configuration = crate::evidence::sha256(crate::evidence::CONFIGURATION);
     let manifest = crate::evidence::sha256(crate::evidence::MANIFEST);
     EnclaveKeys::generate(&Suite::ALL, 1, NOW_MS + 4_200_000, manifest, configuration, rng)
@@ -88,7 +89,7 @@ fn keys(rng: &mut rand_chacha::ChaCha20Rng) -> EnclaveKeys {
 }
 
 /// Recomputes everything from the private keys, step by step as in SPEC.md, Section 8.2.
-fn describe(
+pub(crate) fn describe(
     keys: &EnclaveKeys,
     suite: Suite,
     ephemeral: &KeyPair,
@@ -136,14 +137,14 @@ fn describe(
 }
 
 pub(crate) fn exchanges() -> Vec<Value> {
-    Suite::ALL.into_iter().map(exchange).collect()
+    Suite::ALL.into_iter().map(exchange).chain(crate::early::exchanges()).collect()
 }
 
 /// A message of an exchange: head, body and trailers.
-struct Message<'a> {
-    head: Bytes,
-    body: &'a [u8],
-    trailers: Option<&'a [(&'a str, &'a [u8])]>,
+pub(crate) struct Message<'a> {
+    pub(crate) head: Bytes,
+    pub(crate) body: &'a [u8],
+    pub(crate) trailers: Option<&'a [(&'a str, &'a [u8])]>,
 }
 
 fn exchange(suite: Suite) -> Value {
@@ -194,7 +195,25 @@ fn exchange(suite: Suite) -> Value {
     vector.into()
 }
 
-fn stream(
+/// Seals all frames of `message`.
+pub(crate) fn seal<R: Role>(
+    sealer: &mut MessageSealer<R>,
+    message: &Message<'_>,
+    out: &mut BytesMut,
+) {
+    let seal = "the session is fresh and the order is right";
+    let bodiless = message.body.is_empty() && message.trailers.is_none();
+    sealer.head(&message.head, bodiless, out).expect(seal);
+    if !bodiless {
+        sealer.data(message.body, message.trailers.is_none(), out).expect(seal);
+    }
+    if let Some(lines) = message.trailers {
+        let section = encode_trailers(lines.iter().copied()).expect("valid");
+        sealer.trailers(&section, out).expect(seal);
+    }
+}
+
+pub(crate) fn stream(
     client: &ClientSession,
     server: &Arc<ServerSession>,
     request: &Message<'_>,
@@ -202,19 +221,7 @@ fn stream(
 ) -> Value {
     let mut stream = client.open_stream().expect("a fresh session");
     let mut outer_request = BytesMut::from(&stream.open.encode()[..]);
-    let seal = "the session is fresh and the order is right";
-    let bodiless = |message: &Message<'_>| message.body.is_empty() && message.trailers.is_none();
-    stream.request.head(&request.head, bodiless(request), &mut outer_request).expect(seal);
-    if !bodiless(request) {
-        stream
-            .request
-            .data(request.body, request.trailers.is_none(), &mut outer_request)
-            .expect(seal);
-    }
-    if let Some(lines) = request.trailers {
-        let section = encode_trailers(lines.iter().copied()).expect("valid");
-        stream.request.trailers(&section, &mut outer_request).expect(seal);
-    }
+    seal(&mut stream.request, request, &mut outer_request);
     let frames = Bytes::copy_from_slice(&outer_request[steve_protocol::session::StreamOpen::LEN..]);
     let Ok(Pending::Open(mut accepted)) =
         server.pending_stream(stream.open.stream_id).accept(frames)
@@ -222,17 +229,7 @@ fn stream(
         unreachable!("sealed by the client of the same session")
     };
     let mut outer_response = BytesMut::new();
-    accepted.response.head(&response.head, bodiless(response), &mut outer_response).expect(seal);
-    if !bodiless(response) {
-        accepted
-            .response
-            .data(response.body, response.trailers.is_none(), &mut outer_response)
-            .expect(seal);
-    }
-    if let Some(lines) = response.trailers {
-        let section = encode_trailers(lines.iter().copied()).expect("valid");
-        accepted.response.trailers(&section, &mut outer_response).expect(seal);
-    }
+    seal(&mut accepted.response, response, &mut outer_response);
     let request_head = RequestHead::decode(request.head.clone()).expect("valid");
     let response_head = ResponseHead::decode(response.head.clone()).expect("valid");
     json!({
@@ -244,7 +241,7 @@ fn stream(
     })
 }
 
-fn message(message: &Message<'_>, head: Map<String, Value>) -> Value {
+pub(crate) fn message(message: &Message<'_>, head: Map<String, Value>) -> Value {
     let trailers = message.trailers.map(|lines| {
         let section = encode_trailers(lines.iter().copied()).expect("valid");
         fields(Trailers::decode(section).expect("valid").fields())

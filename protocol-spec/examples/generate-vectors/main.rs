@@ -3,6 +3,7 @@
 //! Everything random comes from one seeded generator per file, so that the files do not change
 //! unless the protocol does.
 
+mod early;
 mod evidence;
 mod frames;
 mod handshake;

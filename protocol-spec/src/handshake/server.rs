@@ -1,12 +1,15 @@
+use super::early::PendingEarly;
+use super::memory::EarlyMemory;
 use super::messages::{ClientHello, EarlyAnswer, ServerHello, SessionParameters};
 use crate::codec::DecodeError;
 use crate::kem::{self, Exporter, KemError, KeyPair};
 use crate::key_config::{KeyConfig, KeyConfigFields, KeyEntry};
-use crate::schedule::{self, Hash, SessionSecrets};
+use crate::schedule::{self, Hash, SessionSecrets, TrafficKey};
 use crate::session::ServerSession;
 use crate::suite::{Kem, Suite};
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// The one answer to everything that depends on a secret (SPEC.md, Section 13.1: 422).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,11 +24,12 @@ impl From<KemError> for Unrecognized {
 
 /// One generation of a proxy's KEM keys, with the configuration that announces them.
 ///
-/// Dropping it erases the private keys.
+/// Dropping it erases the private keys, and the memory of the early requests that were made to them.
 pub struct EnclaveKeys {
     pairs: Vec<(Kem, KeyPair)>,
     config: KeyConfig,
     hash: Hash,
+    early: Arc<EarlyMemory>,
 }
 
 impl EnclaveKeys {
@@ -62,7 +66,16 @@ impl EnclaveKeys {
             keys,
         })?;
         let hash = config.hash();
-        Ok(Self { pairs, config, hash })
+        Ok(Self { pairs, config, hash, early: Arc::new(EarlyMemory::new(0)) })
+    }
+
+    /// Accepts up to `capacity` early requests to these keys; without this, none. Each takes less
+    /// than 80 bytes of memory, which are taken now.
+    ///
+    /// To be called before the keys are announced: what was rejected must stay rejected.
+    pub fn with_early_requests(mut self, capacity: usize) -> Self {
+        self.early = Arc::new(EarlyMemory::new(capacity));
+        self
     }
 
     /// The configuration to be attested.
@@ -82,6 +95,14 @@ impl EnclaveKeys {
     }
 }
 
+impl Drop for EnclaveKeys {
+    /// An early request that is being read meanwhile must not take an empty memory for proof that it
+    /// is new.
+    fn drop(&mut self) {
+        self.early.erase();
+    }
+}
+
 /// A different public key gives a different id, also across restarts.
 fn key_id(public_key: &[u8]) -> [u8; 8] {
     let digest = Sha256::new().chain_update(b"steve/3 key id").chain_update(public_key).finalize();
@@ -97,6 +118,9 @@ pub struct ServerHandshake {
     early_data: bool,
     context: Exporter,
     thc: Hash,
+    /// SHA-256 of `enc`.
+    enc: Hash,
+    early: Arc<EarlyMemory>,
 }
 
 impl ServerHandshake {
@@ -118,22 +142,58 @@ impl ServerHandshake {
             early_data: hello.early_data,
             context,
             thc,
+            enc: Sha256::digest(&hello.enc).into(),
+            early: keys.early.clone(),
         })
     }
 
-    /// Makes the session and the ServerHello. An early request, if one was offered, is rejected:
-    /// the client learns, authenticated, that it was not dispatched.
+    /// True when frames of an early request follow the ClientHello.
+    pub fn offers_early(&self) -> bool {
+        self.early_data
+    }
+
+    /// The early request that follows the ClientHello; none if none was offered.
+    pub fn early(self) -> Option<Box<PendingEarly>> {
+        self.early_data.then(|| Box::new(PendingEarly::new(self)))
+    }
+
+    pub(super) fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    pub(super) fn early_traffic_key(&self) -> TrafficKey {
+        schedule::early_traffic_key(&self.context, &self.thc)
+    }
+
+    /// Makes the session and the ServerHello. An early request, if one was offered, is rejected unread:
+    /// the client learns, authenticated, that it was not dispatched, and no copy of it is accepted
+    /// later. An error if one was accepted before.
     pub fn reply(
         self,
         parameters: SessionParameters,
         rng: &mut impl CryptoRng,
     ) -> Result<(ServerSession, Vec<u8>), Unrecognized> {
+        let offered = self.early_data;
+        self.conclude(parameters, rng, |memory, enc| {
+            if !offered {
+                return Ok(EarlyAnswer::NotOffered);
+            }
+            memory.record(enc).map(|_| EarlyAnswer::Rejected)
+        })
+    }
+
+    /// `decide` is asked about the early request when nothing else can fail any more.
+    pub(super) fn conclude(
+        self,
+        parameters: SessionParameters,
+        rng: &mut impl CryptoRng,
+        decide: impl FnOnce(&EarlyMemory, &Hash) -> Result<EarlyAnswer, Unrecognized>,
+    ) -> Result<(ServerSession, Vec<u8>), Unrecognized> {
         let (enc2, s) =
             kem::send(self.suite.kem(), &self.epk, &schedule::reply_info(&self.thc), rng)?;
         let mut session_id = [0; 16];
         rng.fill_bytes(&mut session_id);
-        let early_data =
-            if self.early_data { EarlyAnswer::Rejected } else { EarlyAnswer::NotOffered };
+        let early_data = decide(&self.early, &self.enc)?;
         let mut hello =
             ServerHello { session_id, enc2, early_data, parameters }.encode_without_confirm();
         let th1 = schedule::th1(&self.thc, &hello);

@@ -6,18 +6,18 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::time::Duration;
 
-fn rng() -> ChaCha20Rng {
+pub(super) fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(7)
 }
 
-fn keys(rng: &mut ChaCha20Rng) -> EnclaveKeys {
+pub(super) fn keys(rng: &mut ChaCha20Rng) -> EnclaveKeys {
     EnclaveKeys::generate(&Suite::ALL, 1, 1_800_000_000_000, [1; 32], [2; 32], rng).unwrap()
 }
 
-const NOW: u64 = 1_790_000_000_000;
-const VALID_UNTIL: u64 = NOW + 1;
+pub(super) const NOW: u64 = 1_790_000_000_000;
+pub(super) const VALID_UNTIL: u64 = NOW + 1;
 
-const PARAMETERS: SessionParameters = SessionParameters {
+pub(super) const PARAMETERS: SessionParameters = SessionParameters {
     lifetime: Duration::from_secs(3600),
     idle_timeout: Duration::from_secs(600),
     max_head_size: 32_768,
@@ -33,7 +33,7 @@ fn run(
 ) -> Result<(ClientSession, ServerSession), HandshakeError> {
     let mut rng = rng();
     let (client, mut client_hello) =
-        ClientHandshake::begin(config, VALID_UNTIL, &[suite], &mut rng).unwrap();
+        ClientHandshake::begin(config, VALID_UNTIL, &[suite], false, &mut rng).unwrap();
     change_client_hello(&mut client_hello);
     let hello = ClientHello::decode(&client_hello).map_err(|_| HandshakeError::Malformed)?;
     let server = ServerHandshake::receive([keys], &hello).map_err(|_| HandshakeError::Malformed)?;
@@ -61,7 +61,8 @@ fn lengths_are_those_of_the_specification() {
     let keys = keys(&mut rng());
     for suite in Suite::ALL {
         let (client, hello) =
-            ClientHandshake::begin(keys.config(), VALID_UNTIL, &[suite], &mut rng()).unwrap();
+            ClientHandshake::begin(keys.config(), VALID_UNTIL, &[suite], false, &mut rng())
+                .unwrap();
         let expected = match suite.kem() {
             crate::suite::Kem::X25519 => (78, 80),
             crate::suite::Kem::XWing => (2350, 1168),
@@ -79,7 +80,8 @@ fn row_01_evidence_of_one_enclave_is_worth_nothing_with_the_keys_of_another() {
     let mut rng = rng();
     for suite in Suite::ALL {
         let (client, hello) =
-            ClientHandshake::begin(genuine.config(), VALID_UNTIL, &[suite], &mut rng).unwrap();
+            ClientHandshake::begin(genuine.config(), VALID_UNTIL, &[suite], false, &mut rng)
+                .unwrap();
         let mut hello = ClientHello::decode(&hello).unwrap();
         assert!(ServerHandshake::receive([&other], &hello).is_err());
         hello.key_id = other.config().key(suite).unwrap().key_id;
@@ -110,9 +112,14 @@ fn row_02_the_key_configuration_is_part_of_the_transcript() {
 fn row_04_keys_of_both_directions_and_all_purposes_differ() {
     let keys = keys(&mut rng());
     let mut rng = rng();
-    let (client, hello) =
-        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng)
-            .unwrap();
+    let (client, hello) = ClientHandshake::begin(
+        keys.config(),
+        VALID_UNTIL,
+        &[Suite::X25519Aes256Gcm],
+        false,
+        &mut rng,
+    )
+    .unwrap();
     drop(client);
     let hello = ClientHello::decode(&hello).unwrap();
     let pair = crate::kem::KeyPair::generate(crate::suite::Kem::X25519, &mut rng);
@@ -141,7 +148,7 @@ fn row_04_an_all_zero_shared_secret_is_refused() {
     let mut rng = rng();
     let suite = Suite::X25519ChaCha20Poly1305;
     let (_, hello) =
-        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[suite], &mut rng).unwrap();
+        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[suite], false, &mut rng).unwrap();
     let mut zero_enc = ClientHello::decode(&hello).unwrap();
     zero_enc.enc.fill(0);
     assert!(ServerHandshake::receive([&keys], &zero_enc).is_err());
@@ -184,9 +191,14 @@ fn every_bit_of_the_client_hello_is_authenticated() {
 fn row_07_an_early_request_is_rejected_under_the_confirmation() {
     let keys = keys(&mut rng());
     let mut rng = rng();
-    let (_, hello) =
-        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::XWingAes256Gcm], &mut rng)
-            .unwrap();
+    let (_, hello) = ClientHandshake::begin(
+        keys.config(),
+        VALID_UNTIL,
+        &[Suite::XWingAes256Gcm],
+        false,
+        &mut rng,
+    )
+    .unwrap();
     let mut hello = ClientHello::decode(&hello).unwrap();
     hello.early_data = true;
     let server = ServerHandshake::receive([&keys], &hello).unwrap();
@@ -199,7 +211,13 @@ fn no_suite_outside_the_allow_list() {
     let keys = EnclaveKeys::generate(&[Suite::X25519Aes256Gcm], 1, 1, [0; 32], [0; 32], &mut rng())
         .unwrap();
     assert!(matches!(
-        ClientHandshake::begin(keys.config(), VALID_UNTIL, &Suite::DEFAULT_ALLOWED, &mut rng()),
+        ClientHandshake::begin(
+            keys.config(),
+            VALID_UNTIL,
+            &Suite::DEFAULT_ALLOWED,
+            false,
+            &mut rng()
+        ),
         Err(HandshakeError::NoCommonSuite)
     ));
 }
@@ -207,9 +225,14 @@ fn no_suite_outside_the_allow_list() {
 #[test]
 fn malformed_messages_are_refused() {
     let keys = keys(&mut rng());
-    let (_, hello) =
-        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng())
-            .unwrap();
+    let (_, hello) = ClientHandshake::begin(
+        keys.config(),
+        VALID_UNTIL,
+        &[Suite::X25519Aes256Gcm],
+        false,
+        &mut rng(),
+    )
+    .unwrap();
     for len in 0..hello.len() {
         assert!(ClientHello::decode(&hello[..len]).is_err());
     }
@@ -231,9 +254,14 @@ fn malformed_messages_are_refused() {
 fn row_03_a_confirmation_that_comes_too_late_is_refused() {
     let keys = keys(&mut rng());
     let mut rng = rng();
-    let (client, hello) =
-        ClientHandshake::begin(keys.config(), VALID_UNTIL, &[Suite::X25519Aes256Gcm], &mut rng)
-            .unwrap();
+    let (client, hello) = ClientHandshake::begin(
+        keys.config(),
+        VALID_UNTIL,
+        &[Suite::X25519Aes256Gcm],
+        false,
+        &mut rng,
+    )
+    .unwrap();
     let hello = ClientHello::decode(&hello).unwrap();
     let server = ServerHandshake::receive([&keys], &hello).unwrap();
     let (_, server_hello) = server.reply(PARAMETERS, &mut rng).unwrap();

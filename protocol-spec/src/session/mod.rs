@@ -133,6 +133,12 @@ impl ClientSession {
         })
     }
 
+    /// Opens the response to the early request that came with the ClientHello: stream 0.
+    pub(crate) fn early_response(&self) -> MessageOpener<Response> {
+        let Shared { suite, secrets, s2c_usage, .. } = &self.shared;
+        MessageOpener::new(FrameOpener::new(*suite, &secrets.s2c, 0, s2c_usage.clone()))
+    }
+
     /// The session's suite.
     pub fn suite(&self) -> Suite {
         self.shared.suite
@@ -213,6 +219,26 @@ impl ServerSession {
         Box::new(PendingStream { session: self.clone(), stream_id, request })
     }
 
+    /// The stream, whose first frame has authenticated and whose id is new.
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        stream_id: u64,
+        mut request: MessageOpener<Request>,
+        first: FirstFrame,
+    ) -> Box<ServerStream> {
+        let Shared { suite, secrets, parameters, s2c_usage, .. } = &self.shared;
+        let frames = FrameSealer::new(*suite, &secrets.s2c, stream_id, s2c_usage.clone());
+        let first = first.0.and_then(|frame| {
+            let is_head = frame.frame_type == FrameType::Head;
+            if is_head && frame.content.len() > parameters.max_head_size as usize {
+                return Err(StreamError::Head(HeadError::TooLarge));
+            }
+            request.accept(frame)
+        });
+        let response = MessageSealer::new(frames);
+        Box::new(ServerStream { first, request, response, session: self.clone() })
+    }
+
     fn mark(&self, stream_id: u64) -> bool {
         self.window.lock().unwrap_or_else(PoisonError::into_inner).mark(stream_id)
     }
@@ -251,33 +277,32 @@ impl PendingStream {
     /// An error says nothing about its cause, and nothing may be sealed for the stream. A head above
     /// the session's `max_head_size` is an error in [`ServerStream::first`].
     pub fn accept(mut self: Box<Self>, chunk: Bytes) -> Result<Pending, Unrecognized> {
-        self.request.push(chunk);
-        let first = match self.request.next_frame() {
-            Ok(None) => return Ok(Pending::NeedMore(self)),
-            Ok(Some(frame)) => Ok(frame),
-            Err(StreamError::Frame(FrameError::Type)) => Err(StreamError::Frame(FrameError::Type)),
-            Err(_) => return Err(Unrecognized),
+        let Some(first) = FirstFrame::open(&mut self.request, chunk)? else {
+            return Ok(Pending::NeedMore(self));
         };
-        let Self { session, stream_id, mut request } = *self;
+        let Self { session, stream_id, request } = *self;
         if !session.mark(stream_id) {
             return Err(Unrecognized);
         }
-        let Shared { suite, secrets, parameters, s2c_usage, .. } = &session.shared;
-        let response = MessageSealer::new(FrameSealer::new(
-            *suite,
-            &secrets.s2c,
-            stream_id,
-            s2c_usage.clone(),
-        ));
-        let too_large = |frame: &Frame| {
-            frame.frame_type == FrameType::Head
-                && frame.content.len() > parameters.max_head_size as usize
-        };
-        let first = first.and_then(|frame| match too_large(&frame) {
-            true => Err(StreamError::Head(HeadError::TooLarge)),
-            false => request.accept(frame),
-        });
-        Ok(Pending::Open(Box::new(ServerStream { first, request, response, session })))
+        Ok(Pending::Open(session.accept(stream_id, request, first)))
+    }
+}
+
+/// An authentic first frame, or what is wrong inside one.
+pub(crate) struct FirstFrame(Result<Frame, StreamError>);
+
+impl FirstFrame {
+    /// Adds received bytes and tries to open it; none when more bytes are needed.
+    pub(crate) fn open(
+        request: &mut MessageOpener<Request>,
+        chunk: Bytes,
+    ) -> Result<Option<Self>, Unrecognized> {
+        request.push(chunk);
+        match request.next_frame() {
+            Ok(frame) => Ok(frame.map(|frame| Self(Ok(frame)))),
+            Err(error @ StreamError::Frame(FrameError::Type)) => Ok(Some(Self(Err(error)))),
+            Err(_) => Err(Unrecognized),
+        }
     }
 }
 

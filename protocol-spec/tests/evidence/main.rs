@@ -17,10 +17,10 @@ mod document;
 #[cfg(feature = "dangerous-dev-attester")]
 mod forge;
 mod nitro;
-#[cfg(all(feature = "dangerous-dev-attester", feature = "signed-policy"))]
-mod policy_file;
 #[cfg(feature = "dangerous-dev-attester")]
 mod pending;
+#[cfg(all(feature = "dangerous-dev-attester", feature = "signed-policy"))]
+mod policy_file;
 #[cfg(feature = "dangerous-dev-attester")]
 mod report;
 #[cfg(feature = "dangerous-dev-attester")]

@@ -10,7 +10,8 @@ from dataclasses import replace
 from . import heads
 from .codec import DecodeError
 from .frames import FrameError, Opener, Sealer, TrafficKey
-from .replay import ReplayWindow
+from .handshake import EARLY_ACCEPTED, EARLY_REJECTED
+from .replay import EarlyMemory, ReplayWindow
 from .stream import Receiver, ResetError, StreamError, seal_message
 from .suites import SUITES, AuthenticationError
 
@@ -214,6 +215,16 @@ class Streams(unittest.TestCase):
             heads.decode_trailers(heads.encode_fields([(b"host", b"a")]))
         with self.assertRaises(DecodeError):
             heads.decode_request(good.encode() + b"\x00")
+
+    def test_early_memory(self) -> None:
+        memory = EarlyMemory(1)
+        self.assertEqual(memory.answer(b"first"), EARLY_ACCEPTED)
+        for _ in range(2):
+            self.assertIsNone(memory.answer(b"first"))
+            self.assertEqual(memory.answer(b"second"), EARLY_REJECTED)
+        memory.erase()
+        for enc in (b"first", b"second"):
+            self.assertIsNone(memory.answer(enc))
 
     def test_replay_window(self) -> None:
         window = ReplayWindow()

@@ -238,7 +238,7 @@ def early_data(shakes: list[dict[str, Any]], exchanges: list[dict[str, Any]]) ->
     return [
         "**Early data.** Every vector has `early_key` and `early_iv`, whether early data is offered (byte 5 of the ClientHello is 1) or not.",
         f"In `handshake.json`, offered and rejected: {listed(answered[2])}; offered and accepted: {listed(answered[1])}. In `exchange.json`",
-        "early data would be the stream with `stream_id` 0, whose `outer_request` begins with `client_hello` instead of a StreamOpen and",
+        "early data is the stream with `stream_id` 0, whose `outer_request` begins with `client_hello` instead of a StreamOpen and",
         "whose `outer_response` begins with `server_hello`; after a rejection nothing follows that, and `response` is null. With such a",
         f"stream: {listed(with_frames)}. Vector {first} of `handshake.json`:", "",
         *rows(

@@ -16,6 +16,10 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N", env = "STEVE_MAX_UNCONFIRMED_SESSIONS", default_value_t = 4096)]
     max_unconfirmed_sessions: usize,
 
+    /// Early requests remembered for each generation of keys, at 160 bytes; others are rejected.
+    #[arg(long, value_name = "N", env = "STEVE_MAX_EARLY_REQUESTS", default_value_t = 100_000)]
+    max_early_requests: usize,
+
     /// Streams open at once in one session. Clients are told.
     #[arg(long, value_name = "N", env = "STEVE_MAX_STREAMS_PER_SESSION", default_value_t = 256)]
     max_streams_per_session: u16,
@@ -91,6 +95,7 @@ impl LimitArgs {
         Limits {
             max_sessions: self.max_sessions,
             max_unconfirmed: self.max_unconfirmed_sessions,
+            max_early_requests: self.max_early_requests,
             max_streams: self.max_streams_per_session,
             max_open_streams: self.max_open_streams,
             max_connections: self.max_connections,

@@ -96,6 +96,19 @@ pub(crate) struct Serve {
     )]
     upgrades: Vec<String>,
 
+    /// Accept a request along with a handshake, each once. Clients see this attested.
+    #[arg(
+        long,
+        env = "STEVE_EARLY_DATA",
+        num_args = 0..=1,
+        value_parser = BoolishValueParser::new(),
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    early_data: bool,
+
     /// File to send along with evidence, attested: up to 65535 bytes of any form.
     #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
     manifest: Option<PathBuf>,
@@ -164,6 +177,7 @@ impl Serve {
             allow_plaintext_fallback: self.allow_plaintext_fallback,
             public_paths: items(&self.public_paths),
             upgrades: items(&self.upgrades),
+            early_data: self.early_data,
             metrics_listen: self.metrics_listen,
             metrics_vsock_port: self.metrics_vsock_port,
             limits: Limits { key_rotation, ..self.limits.limits() },

@@ -1,7 +1,7 @@
 //! The memory that connections and streams may take together (row 18).
 //!
 //! Everything is counted with the most that it can hold, when it begins. Requests whose first frame
-//! has not yet authenticated have their share set apart, and connections get at most half of the
+//! has not yet authenticated and the memory of early requests have their share set apart, and connections get at most half of the
 //! rest: neither silent requests nor idle connections can take the memory of streams (row 19).
 
 use super::{
@@ -29,6 +29,8 @@ const STREAM_BYTES: usize = HTTP2_STREAM_WINDOW as usize
 const CONNECTION_BYTES: usize = 3 * CONNECTION_BUFFER;
 /// Evidence that is one client's own.
 const EVIDENCE_BYTES: usize = 6 * 1024;
+/// An early request in the memories of both generations of keys.
+const EARLY_REQUEST_BYTES: usize = 2 * 80;
 
 const UNIT: usize = 1024;
 
@@ -44,6 +46,8 @@ pub(crate) struct Budget {
     streams: Arc<Semaphore>,
     pub(crate) max_anonymous: usize,
     pub(crate) max_opening: usize,
+    /// For each generation of keys; 0 if none are accepted.
+    pub(crate) max_early_requests: usize,
 }
 
 /// Allows one accepted stream, until the last clone is dropped.
@@ -59,12 +63,19 @@ pub(crate) struct ConnectionPermit {
 }
 
 impl Budget {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, early_data: bool) -> Self {
         let all = usize::try_from(limits.memory_budget).unwrap_or(usize::MAX);
         let places = |max: usize| max.min(all / 8 / OPENING_BYTES);
         let max_anonymous = places(limits.max_anonymous);
         let max_opening = places(limits.max_opening);
-        let total = all - (max_anonymous + max_opening) * OPENING_BYTES;
+        let max_early_requests = if early_data {
+            limits.max_early_requests.min(all / 8 / EARLY_REQUEST_BYTES)
+        } else {
+            0
+        };
+        let total = all
+            - (max_anonymous + max_opening) * OPENING_BYTES
+            - max_early_requests * EARLY_REQUEST_BYTES;
         let connection_bytes = CONNECTION_BYTES + limits.max_unread_evidence * EVIDENCE_BYTES;
         let affordable = total / 2 / connection_bytes;
         let (connections, connections_limit) = if limits.max_connections <= affordable {
@@ -81,6 +92,7 @@ impl Budget {
             streams: Arc::new(Semaphore::new(limits.max_open_streams)),
             max_anonymous,
             max_opening,
+            max_early_requests,
         }
     }
 
@@ -133,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_default_has_room_for_hundreds_of_each() {
-        let budget = Budget::new(&Limits::default());
+        let budget = Budget::new(&Limits::default(), true);
         assert!(budget.connections.available_permits() >= 600);
         let streams: Vec<_> = std::iter::from_fn(|| budget.stream()).collect();
         assert!((1000..4096).contains(&streams.len()), "{}", streams.len());
@@ -146,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn connections_leave_half_to_streams() {
         let limits = Limits { memory_budget: 64 << 20, ..Limits::default() };
-        let budget = Budget::new(&limits);
+        let budget = Budget::new(&limits, true);
         let count = budget.connections.available_permits();
         let mut connections = Vec::new();
         for _ in 0..count {

@@ -32,6 +32,10 @@ pub struct Limits {
     pub max_sessions: usize,
     /// Sessions whose client has not yet sent an authentic frame. The oldest makes room.
     pub max_unconfirmed: usize,
+    /// Early requests that are remembered for each generation of keys, so that none is executed twice;
+    /// further ones are rejected. Each takes 80 bytes, twice over, and all of them at most an eighth
+    /// of the memory budget.
+    pub max_early_requests: usize,
     /// Life of a session whose client has not yet sent an authentic frame.
     pub unconfirmed_lifetime: Duration,
     /// Outer connections at once; further ones wait in the kernel's accept queue.
@@ -114,6 +118,7 @@ impl Default for Limits {
             max_streams: 256,
             max_sessions: 100_000,
             max_unconfirmed: 4096,
+            max_early_requests: 100_000,
             unconfirmed_lifetime: Duration::from_secs(60),
             max_connections: 4096,
             max_open_streams: 4096,

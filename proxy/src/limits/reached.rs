@@ -12,13 +12,14 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub(crate) enum Limit {
     Sessions,
     UnconfirmedSessions,
+    EarlyRequests,
     StreamsPerSession,
     OpenStreams,
     Connections,
     MemoryBudget,
 }
 
-const COUNT: usize = 6;
+const COUNT: usize = 7;
 
 static LAST: Mutex<[Option<Instant>; COUNT]> = Mutex::new([None; COUNT]);
 
@@ -27,6 +28,7 @@ impl Limit {
         match self {
             Self::Sessions => "--max-sessions",
             Self::UnconfirmedSessions => "--max-unconfirmed-sessions",
+            Self::EarlyRequests => "--max-early-requests",
             Self::StreamsPerSession => "--max-streams-per-session",
             Self::OpenStreams => "--max-open-streams",
             Self::Connections => "--max-connections",

@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     sealed_received: Counter,
     sealed_sent: Counter,
     handshakes: Counters<1>,
+    early_requests: Counters<1>,
     refusals: Counters<1>,
     evidence_calls: Counters<1>,
     evidence_seconds: Histogram,
@@ -68,6 +69,7 @@ impl Metrics {
             sealed_received: all.bytes("sealed_received", "Sealed bytes from clients"),
             sealed_sent: all.bytes("sealed_sent", "Sealed bytes to clients"),
             handshakes: all.add("handshakes", "ClientHellos answered", Family::default()),
+            early_requests: all.add("early_requests", "Early requests answered", Family::default()),
             refusals: all.add("refusals", "Refusals outside the channel", Family::default()),
             evidence_calls: all.add("evidence_calls", "Calls of the attester", Family::default()),
             evidence_seconds: all.seconds("evidence_call", "Time of the attester", seconds()),
@@ -86,6 +88,13 @@ impl Metrics {
     pub(crate) fn handshake(&self, accepted: bool) {
         let result = if accepted { "accepted" } else { "refused" };
         self.handshakes.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Counts an early request by the answer in its ServerHello, which everybody can read. What is
+    /// answered outside the channel is not told apart.
+    pub(crate) fn early(&self, accepted: bool) {
+        let answer = if accepted { "accepted" } else { "rejected" };
+        self.early_requests.get_or_create(&[("answer", answer)]).inc();
     }
 
     /// Counts a refusal outside the channel, by the code that its client sees.

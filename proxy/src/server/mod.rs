@@ -39,6 +39,7 @@ pub(crate) struct Proxy {
     pub(crate) public_paths: Vec<String>,
     pub(crate) upgrades: Vec<String>,
     pub(crate) allow_plaintext_fallback: bool,
+    pub(crate) early_data: bool,
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) evidence: EvidenceService,
@@ -165,7 +166,8 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let clock = Arc::new(NsmClock::new(now_ms));
     let configuration = checked.effective(attester.name());
     let Checked { upstream, suites, cors_origins, public_paths, upgrades, config } = checked;
-    let Config { manifest, limits, allow_plaintext_fallback, .. } = config;
+    let Config { manifest, limits, allow_plaintext_fallback, early_data, .. } = config;
+    let budget = Budget::new(&limits, early_data);
 
     let plan = KeyPlan {
         suites,
@@ -173,6 +175,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         configuration_hash: Sha256::digest(&configuration).into(),
         rotation: limits.key_rotation,
         overlap: limits.key_overlap,
+        early_requests: budget.max_early_requests,
     };
     let keys = Arc::new(KeyRing::new(plan, clock.clone(), entropy.clone())?);
     let statements = Statements { configuration, manifest };
@@ -180,7 +183,6 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let evidence =
         EvidenceService::start(attester, keys.clone(), clock, statements, metrics.clone(), &limits)
             .map_err(StartError::System)?;
-    let budget = Budget::new(&limits);
     let parameters = SessionParameters {
         lifetime: limits.session_lifetime,
         idle_timeout: limits.session_idle,
@@ -193,6 +195,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         public_paths,
         upgrades,
         allow_plaintext_fallback,
+        early_data,
         entropy,
         keys,
         evidence,

@@ -49,10 +49,12 @@ impl Sessions {
     }
 
     /// Takes in the session of a handshake that was just answered.
-    pub(crate) fn insert(&self, session: ServerSession) {
-        if self.lock_unconfirmed().insert(Arc::new(Session::new(session))) {
+    pub(crate) fn insert(&self, session: Arc<ServerSession>) -> Arc<Session> {
+        let session = Arc::new(Session::new(session));
+        if self.lock_unconfirmed().insert(session.clone()) {
             Limit::UnconfirmedSessions.reached();
         }
+        session
     }
 
     /// The session, if it is to be served.

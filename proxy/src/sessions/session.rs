@@ -17,10 +17,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(session: ServerSession) -> Self {
+    pub(super) fn new(session: Arc<ServerSession>) -> Self {
         Self {
             id: session.id(),
-            protocol: Arc::new(session),
+            protocol: session,
             born: Instant::now(),
             last_frame: AtomicU64::new(0),
             open_streams: AtomicU32::new(0),

@@ -26,7 +26,7 @@ enum NotSent {
 
 /// Sends an accepted stream's request to the app, or answers it inside the channel.
 pub(super) fn dispatch(proxy: &Proxy, opened: Opened, source: Source) -> Box<Outbound> {
-    let Opened { stream, session, received } = opened;
+    let Opened { stream, session, received, server_hello } = opened;
     session.touch();
     let permit = session.open_stream();
     let budget = proxy.budget.stream();
@@ -46,8 +46,12 @@ pub(super) fn dispatch(proxy: &Proxy, opened: Opened, source: Source) -> Box<Out
     };
     let has_room = budget.is_some() && permit.is_within_limit();
     let decision = admit(proxy, has_room)
-        .and_then(|()| decide(proxy, &first, &protocol.binding()))
-        .and_then(|decided| confirm(proxy, &session).map(|()| decided));
+        .and_then(|()| decide(proxy, &first, server_hello.is_some(), &protocol.binding()))
+        .and_then(|decided| match &server_hello {
+            // It does not show that there is a client who has got the ServerHello.
+            Some(_) => Ok(decided),
+            None => confirm(proxy, &session).map(|()| decided),
+        });
 
     let (head, rest) = match decision {
         Ok((head, rest)) => (Ok(head), rest),
@@ -59,6 +63,9 @@ pub(super) fn dispatch(proxy: &Proxy, opened: Opened, source: Source) -> Box<Out
     let limits = &proxy.limits;
     let mut outbound =
         Box::new(Outbound::new(sealer, inbound, &kind, limits, permit, budget, record));
+    if let Some(server_hello) = server_hello {
+        outbound.goes_after(server_hello);
+    }
     // Sealing fails only when the session's keys are used up. The response then ends without FIN.
     let _ = match sent {
         Ok((response, interim)) => {
@@ -88,9 +95,13 @@ fn confirm(proxy: &Proxy, session: &Arc<Session>) -> Result<(), NotSent> {
 fn decide(
     proxy: &Proxy,
     first: &Result<Event<RequestHead>, StreamError>,
+    early: bool,
     binding: &[u8; 32],
 ) -> Result<(AppHead, Rest), NotSent> {
     match first {
+        Ok(Event::Head { head, .. }) if early && head.upgrade().is_some() => {
+            Err(NotSent::Answer(AppError::MalformedRequest))
+        }
         Ok(Event::Head { head, .. }) if !head.upgrade().is_none_or(|to| proxy.may_upgrade(to)) => {
             Err(NotSent::Answer(AppError::NotImplemented))
         }

@@ -72,14 +72,14 @@ struct Opened {
     session: Arc<Session>,
     /// Bytes that were read of it.
     received: usize,
+    /// What goes before the response to an early request.
+    server_hello: Option<Bytes>,
 }
 
 async fn begin(proxy: &Proxy, source: &mut Source) -> Result<Begun, Refusal> {
     let mut place = proxy.anonymous.enter();
     match place.hold(Prefix::read(source)).await? {
-        Prefix::Hello(hello, rest) => {
-            place.hold(hello::reply(proxy, &hello, rest, source)).await.map(Begun::Hello)
-        }
+        Prefix::Hello(hello, rest) => place.hold(hello::reply(proxy, &hello, rest, source)).await,
         Prefix::Open(open, rest) => {
             open_stream(proxy, place, open, rest, source).await.map(Begun::Stream)
         }
@@ -113,5 +113,5 @@ async fn open_stream(
         }
     });
     let stream = opened.await?;
-    Ok(Opened { stream, session, received })
+    Ok(Opened { stream, session, received, server_hello: None })
 }

@@ -34,7 +34,7 @@ pub(crate) struct Outbound {
     upgrade: Option<String>,
     /// Sealed bytes for the client.
     out: BytesMut,
-    /// Sealed bytes that were ready before hyper asked.
+    /// Bytes that were ready before hyper asked.
     first: Option<Bytes>,
     last_sealed: Instant,
     timer: Pin<Box<Sleep>>,
@@ -111,8 +111,16 @@ impl Outbound {
         self.budget.clone()
     }
 
-    /// Waits for the first sealed bytes, and keeps them.
+    /// Puts the ServerHello before the response. It does not wait for the app.
+    pub(super) fn goes_after(&mut self, server_hello: Bytes) {
+        self.first = Some(server_hello);
+    }
+
+    /// Waits for the first bytes, and keeps them.
     pub(super) async fn wait_for_first(&mut self) {
+        if self.first.is_some() {
+            return;
+        }
         self.first = std::future::poll_fn(|cx| self.poll_sealed(cx)).await.ok().flatten();
     }
 

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod client;
+pub mod early;
 pub mod h2c;
 pub mod outer;
 #[cfg(feature = "demo")]

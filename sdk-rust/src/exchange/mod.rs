@@ -15,6 +15,7 @@ pub(crate) use prepared::Prepared;
 pub(crate) use source::Source;
 
 use crate::body::Body;
+use crate::early::Accepted;
 use crate::error::{Error, Stage};
 use crate::fields;
 use crate::receipt::Receipt;
@@ -71,21 +72,54 @@ pub(crate) async fn attempt(
         out.extend_from_slice(&open.encode());
         let (outer, mut upload) = begin(request, prepared, body, out, &guard)?;
         let outer = send(transport, outer, &mut upload, &guard).await?;
+        session.confirm();
         drop(opening);
         let mut incoming = Incoming::new(Source::Answer(outer), response, guard.clone(), upload);
         let head = poll_fn(|cx| incoming.poll_head(cx, prepared.on_informational())).await?;
         Ok((head, incoming))
     };
-    let (item, incoming) = exchange.await.map_err(|error| {
+    conclude(exchange.await, &guard, receipt, prepared, idle_timeout)
+}
+
+/// Waits for the head of the response to a request that went along with the handshake of `session`.
+pub(crate) async fn early_answer(
+    session: Arc<Session>,
+    accepted: Accepted,
+    prepared: &Prepared,
+    request_bytes: usize,
+    idle_timeout: Option<Duration>,
+) -> Result<Response<Body>, Failed> {
+    let Accepted { mut opener, rest, answer, permit } = accepted;
+    if prepared.is_head_request() {
+        opener.answers_head_request();
+    }
+    opener.push(rest);
+    let guard = Arc::new(StreamGuard::new(session.clone(), permit));
+    guard.sending();
+    guard.sizes.add_request(request_bytes);
+    let open = StreamOpen { session_id: session.core.id(), stream_id: 0 };
+    let receipt = receipt(&session, &open, &guard);
+    let mut incoming = Incoming::new(Source::Answer(answer), opener, guard.clone(), None);
+    let head = poll_fn(|cx| incoming.poll_head(cx, prepared.on_informational())).await;
+    conclude(head.map(|head| (head, incoming)), &guard, receipt, prepared, idle_timeout)
+}
+
+/// The response whose head was read, or what its absence means for the session.
+fn conclude(
+    exchange: Result<((ResponseHead, bool), Incoming), Error>,
+    guard: &StreamGuard,
+    receipt: Receipt,
+    prepared: &Prepared,
+    idle_timeout: Option<Duration>,
+) -> Result<Response<Body>, Failed> {
+    let ((head, fin), incoming) = exchange.map_err(|error| {
         let error = guard.cause(error);
         if crate::retry::ends_session(&error) {
-            session.end();
+            guard.session.end();
         }
         Failed { error, sent: guard.was_sent() }
     })?;
-
-    let (head, fin) = item;
-    let response = self::response(&head, receipt).map_err(|error| Failed { error, sent: true })?;
+    let response = response(&head, receipt).map_err(|error| Failed { error, sent: true })?;
     let length = prepared.response_length(&head);
     let body = if fin {
         incoming.finish();

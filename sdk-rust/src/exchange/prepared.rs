@@ -101,7 +101,7 @@ impl Prepared {
     }
 
     /// The content of the HEAD frame.
-    pub(crate) fn head(&self) -> &[u8] {
+    pub(crate) fn head(&self) -> &Bytes {
         &self.head
     }
 
@@ -116,7 +116,7 @@ impl Prepared {
     }
 
     /// The body is not to be sent before the app wants it.
-    pub(super) fn expects_continue(&self) -> bool {
+    pub(crate) fn expects_continue(&self) -> bool {
         self.expects_continue
     }
 

@@ -34,3 +34,30 @@ pub(crate) async fn read_exact(body: Incoming, len: usize, stage: Stage) -> Resu
         Err(Error::NotSteve { stage, reason: "it is shorter than it must be" })
     }
 }
+
+/// Reads the first `len` bytes of a body. Also gives what was read beyond them.
+pub(crate) async fn read_first(
+    body: &mut Incoming,
+    len: usize,
+    stage: Stage,
+) -> Result<(Bytes, Bytes), Error> {
+    let mut read = BytesMut::new();
+    while read.len() < len {
+        let reason = "it is shorter than it must be";
+        let frame = body.frame().await.ok_or(Error::NotSteve { stage, reason })?;
+        let frame = frame.map_err(|error| Error::transport(stage, false, error))?;
+        if let Ok(data) = frame.into_data() {
+            read.extend_from_slice(&data);
+        }
+    }
+    let first = read.split_to(len).freeze();
+    Ok((first, read.freeze()))
+}
+
+/// Reads the end of a body: an error if there is anything before it. `rest` was read already.
+pub(crate) async fn read_nothing(rest: Bytes, body: Incoming, stage: Stage) -> Result<(), Error> {
+    if !rest.is_empty() {
+        return Err(Error::NotSteve { stage, reason: "it is longer than it may be" });
+    }
+    read_up_to(body, 0, stage).await.map(drop)
+}

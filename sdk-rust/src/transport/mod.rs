@@ -6,7 +6,7 @@ mod pem;
 mod read_first;
 mod tunnel;
 
-pub(crate) use limited::read_exact;
+pub(crate) use limited::{read_exact, read_first, read_nothing};
 pub(crate) use pem::certificates;
 pub(crate) use tunnel::{TunnelReader, TunnelWriter, Tunnels};
 

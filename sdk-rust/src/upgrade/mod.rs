@@ -102,6 +102,7 @@ impl Inner {
             let mut incoming = Incoming::new(Source::Tunnel(reader), opener, guard.clone(), None);
             let (head, fin) =
                 poll_fn(|cx| incoming.poll_head(cx, prepared.on_informational())).await?;
+            session.confirm();
             drop(opening);
             if head.status() != StatusCode::SWITCHING_PROTOCOLS.as_u16() {
                 sealer.data(b"", true, &mut out)?;

@@ -22,6 +22,8 @@ pub(crate) struct App {
     pub(crate) most_concurrent: AtomicUsize,
     /// Names of the fields in trailers.
     pub(crate) trailers: Mutex<Vec<String>>,
+    /// Rung by every POST.
+    posted: tokio::sync::Notify,
     /// Bytes of request bodies received.
     pub(crate) received: AtomicUsize,
 }
@@ -118,6 +120,9 @@ impl App {
         self.most_concurrent.fetch_max(concurrent, SeqCst);
         let line = exchange.line();
         self.requests.lock().unwrap().push(line.clone());
+        if line.starts_with("POST ") {
+            self.posted.notify_one();
+        }
         let ending = match self.answer(&mut exchange, &line).await {
             Ok(()) => Ending::Complete,
             Err(ending) => ending,
@@ -145,6 +150,10 @@ impl App {
                 let authority = exchange.head.authority().to_owned();
                 exchange.head(200, &[("x-authority", authority.as_bytes())], false).await;
                 exchange.data(text.as_bytes(), true).await;
+            }
+            "GET /after-a-post" => {
+                self.posted.notified().await;
+                exchange.head(204, &[], true).await;
             }
             "GET /redirect" => exchange.head(302, &[("location", b"/there")], true).await,
             "GET /unknown-status" => exchange.head(299, &[], true).await,

@@ -139,15 +139,19 @@ const HELLO_LEN: usize = 1168;
 #[tokio::test]
 async fn row_01_whoever_lacks_the_attested_key_has_no_session() {
     let (proxy, client) = pair().await;
-    for (hello, expected) in [
-        (vec![0; HELLO_LEN], "malformed"),
-        (vec![3; HELLO_LEN], "malformed"),
-        (Vec::new(), "shorter"),
-        (vec![3; HELLO_LEN - 1], "shorter"),
-        (vec![3; HELLO_LEN + 1], "longer"),
+    for (method, hello, expected) in [
+        ("GET", vec![0; HELLO_LEN], "malformed"),
+        ("POST", vec![3; HELLO_LEN], "malformed"),
+        ("GET", Vec::new(), "shorter"),
+        ("POST", Vec::new(), "shorter"),
+        ("GET", vec![3; HELLO_LEN - 1], "shorter"),
+        ("POST", vec![3; HELLO_LEN - 1], "shorter"),
+        // A response may follow where an early request was offered.
+        ("GET", vec![3; HELLO_LEN + 1], "malformed"),
+        ("POST", vec![3; HELLO_LEN + 1], "longer"),
     ] {
         proxy.forged_hellos.lock().unwrap().push_back(Ok(hello));
-        let error = exchange(&client, "GET", "/", "").await.unwrap_err();
+        let error = exchange(&client, method, "/", "").await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.is_channel(), expected == "malformed");
     }

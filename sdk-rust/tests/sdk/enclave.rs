@@ -1,5 +1,6 @@
 //! An enclave that does not exist: keys, a development authority and sessions.
 
+use bytes::Bytes;
 use http::StatusCode;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -7,8 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use steve_protocol::evidence::dev::{self, DevAuthority, Request};
 use steve_protocol::evidence::{Challenge, Evidence, MerkleTree, Pcrs, user_data};
-use steve_protocol::handshake::{ClientHello, EnclaveKeys, ServerHandshake, SessionParameters};
-use steve_protocol::session::{ServerSession, SessionId};
+use steve_protocol::handshake::{
+    ClientHello, EarlyProgress, EarlyReply, EnclaveKeys, ServerHandshake, SessionParameters,
+};
+use steve_protocol::session::{ServerSession, ServerStream, SessionId};
 use steve_protocol::suite::Suite;
 
 pub(crate) const CONFIGURATION: &[u8] = br#"{"app":"test"}"#;
@@ -89,6 +92,12 @@ impl Enclave {
         }
     }
 
+    /// From now on early requests are accepted, up to so many.
+    pub(crate) fn accept_early(&self, capacity: usize) {
+        let keys = keys(&self.suites.lock().unwrap()).with_early_requests(capacity);
+        *self.keys.lock().unwrap() = keys;
+    }
+
     /// New keys, no sessions: as after a restart.
     pub(crate) fn restart(&self) {
         *self.keys.lock().unwrap() = keys(&self.suites.lock().unwrap());
@@ -137,17 +146,33 @@ impl Enclave {
         evidence
     }
 
-    /// The answer to a ClientHello.
-    pub(crate) fn handshake(&self, hello: &[u8]) -> Result<Vec<u8>, StatusCode> {
+    /// The answer to a ClientHello, and the early request behind it if it is accepted.
+    pub(crate) fn handshake(
+        &self,
+        message: &[u8],
+    ) -> Result<(Vec<u8>, Option<Box<ServerStream>>), StatusCode> {
         self.handshakes.fetch_add(1, SeqCst);
-        let hello = ClientHello::decode(hello).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let malformed = |_| StatusCode::BAD_REQUEST;
+        let unrecognized = |_| StatusCode::UNPROCESSABLE_ENTITY;
+        let prefix = message.first_chunk().ok_or(StatusCode::BAD_REQUEST)?;
+        let len = ClientHello::len_from_prefix(prefix).map_err(malformed)?;
+        let (hello, frames) = message.split_at_checked(len).ok_or(StatusCode::BAD_REQUEST)?;
+        let hello = ClientHello::decode(hello).map_err(malformed)?;
         let keys = self.keys.lock().unwrap();
-        let handshake = ServerHandshake::receive([&*keys], &hello)
-            .map_err(|_| StatusCode::UNPROCESSABLE_ENTITY)?;
+        let handshake = ServerHandshake::receive([&*keys], &hello).map_err(unrecognized)?;
         let parameters = *self.parameters.lock().unwrap();
-        let (session, server_hello) = handshake.reply(parameters, &mut rng()).unwrap();
-        self.sessions.lock().unwrap().insert(session.id(), Arc::new(session));
-        Ok(server_hello)
+        if !handshake.offers_early() {
+            assert!(frames.is_empty());
+            let (session, server_hello) = handshake.reply(parameters, &mut rng()).unwrap();
+            self.sessions.lock().unwrap().insert(session.id(), Arc::new(session));
+            return Ok((server_hello, None));
+        }
+        let early = handshake.early().unwrap().accept(Bytes::copy_from_slice(frames));
+        let Ok(EarlyProgress::Open(early)) = early else { panic!("small requests come whole") };
+        let EarlyReply { session, server_hello, stream } =
+            early.answer(parameters, &mut rng()).map_err(unrecognized)?;
+        self.sessions.lock().unwrap().insert(session.id(), session);
+        Ok((server_hello, stream))
     }
 
     pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<ServerSession>> {

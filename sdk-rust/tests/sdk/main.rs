@@ -7,6 +7,7 @@ mod channel;
 mod cli;
 mod cli_image;
 mod cli_policy;
+mod early;
 mod enclave;
 mod evidence;
 mod expect;

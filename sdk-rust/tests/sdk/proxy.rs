@@ -50,6 +50,8 @@ pub(crate) enum Fate {
     Silence,
     /// The answer to an earlier stream comes instead.
     AnswerOfAnother,
+    /// An early request is delivered before its client's own copy.
+    DeliveredTwice,
 }
 
 pub(crate) struct Proxy {
@@ -63,6 +65,8 @@ pub(crate) struct Proxy {
     /// Everything the host sees: heads and bodies of outer requests and responses.
     pub(crate) seen: Mutex<Vec<u8>>,
     pub(crate) connections: AtomicUsize,
+    /// Outer requests.
+    pub(crate) requests: AtomicUsize,
     pub(crate) running: Mutex<Vec<AbortHandle>>,
     recorded: Mutex<Option<Vec<Bytes>>>,
 }
@@ -81,6 +85,7 @@ impl Proxy {
             forged_hellos: Mutex::default(),
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
             running: Mutex::default(),
             recorded: Mutex::default(),
         });
@@ -135,6 +140,7 @@ impl Proxy {
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        self.requests.fetch_add(1, SeqCst);
         self.see(format!("{:?} {:?}", request.uri(), request.headers()).as_bytes());
         let answer = match request.uri().path() {
             "/.well-known/steve/v3/evidence" => {
@@ -159,10 +165,11 @@ impl Proxy {
             while let Ok(more) = self.read(&mut incoming).await {
                 begin.extend_from_slice(&more);
             }
-            return match self.forged_hellos.lock().unwrap().pop_front() {
+            let forged = self.forged_hellos.lock().unwrap().pop_front();
+            return match forged {
                 Some(Ok(bytes)) => Ok(whole(200, bytes)),
                 Some(Err(status)) => Ok(error(status)),
-                None => self.enclave.handshake(&begin).map(|hello| whole(200, hello)),
+                None => self.hello(&begin, incoming).await,
             };
         }
         let fate = self.fates.lock().unwrap().pop_front();
@@ -187,7 +194,27 @@ impl Proxy {
             }
             chunk = self.read(&mut incoming).await?;
         };
-        Ok(self.dispatch(*stream, incoming, binding, fate).await)
+        Ok(self.dispatch(*stream, incoming, binding, fate, Bytes::new()).await)
+    }
+
+    async fn hello(
+        self: Arc<Self>,
+        message: &[u8],
+        incoming: Incoming,
+    ) -> Result<Answer, StatusCode> {
+        let (mut hello, mut stream) = self.enclave.handshake(message)?;
+        let Some(early) = stream.take() else { return Ok(whole(200, hello)) };
+        let fate = self.fates.lock().unwrap().pop_front();
+        let binding = BASE64_URL_SAFE_NO_PAD.encode(early.session.binding());
+        if let Some(Fate::DeliveredTwice) = fate {
+            self.clone()
+                .dispatch(*early, incoming, binding, Some(Fate::CutTo(0)), Bytes::new())
+                .await;
+            (hello, stream) = self.enclave.handshake(message)?;
+            assert!(stream.is_none());
+            return Ok(whole(200, hello));
+        }
+        Ok(self.dispatch(*early, incoming, binding, fate, hello.into()).await)
     }
 
     async fn read(&self, incoming: &mut Incoming) -> Result<Bytes, StatusCode> {
@@ -203,8 +230,12 @@ impl Proxy {
         incoming: Incoming,
         binding: String,
         fate: Option<Fate>,
+        server_hello: Bytes,
     ) -> Answer {
         let (out, sealed) = mpsc::channel(1);
+        if !server_hello.is_empty() {
+            out.send(server_hello).await.unwrap();
+        }
         let mut exchange = Exchange::new(stream, Source::Body(incoming), out, binding);
         if let Some(Fate::Reset(code)) = fate {
             tokio::spawn(async move { exchange.reset(code).await });
@@ -247,7 +278,9 @@ impl Proxy {
             Fate::FlipFirst => all[4] ^= 1,
             Fate::FlipLast => *all.last_mut().unwrap() ^= 1,
             Fate::AnswerOfAnother => all = earlier.unwrap_or_default().concat(),
-            Fate::ForgedBefore(_) | Fate::Reset(_) | Fate::Silence => unreachable!(),
+            Fate::ForgedBefore(_) | Fate::Reset(_) | Fate::Silence | Fate::DeliveredTwice => {
+                unreachable!()
+            }
         }
         let mut frames = vec![Ok(Frame::data(Bytes::from(all)))];
         if broken {
