@@ -1,6 +1,6 @@
 //! Evidence that proves something, and evidence that does not.
 
-use crate::enclave::now_ms;
+use crate::enclave::{MANIFEST, now_ms};
 use crate::proxy::Proxy;
 use crate::support::{bare_builder, builder, exchange, pair, policy};
 use std::sync::atomic::Ordering::SeqCst;
@@ -27,7 +27,7 @@ async fn verified_evidence_comes_with_a_report() {
     let (proxy, client) = pair().await;
     let enclave = client.verify().await.unwrap();
     assert_eq!(enclave.module_id(), proxy.enclave.authority.module_id());
-    assert_eq!(enclave.manifest(), crate::enclave::MANIFEST);
+    assert_eq!(enclave.manifest(), MANIFEST);
     for line in enclave.report().checks() {
         assert_eq!(line.outcome, Outcome::Passed, "{}", line.check);
     }
