@@ -52,11 +52,27 @@ unsafe_code() {
     grep -vE '^[^:]+:[0-9]+:[[:space:]]*//' <<<"$found" || true
 }
 
+# The table of attacks in SPEC.md: every file it names has a test or a comment with the row's number.
+attack_rows() {
+    local line number file
+    sed -n '/^## Appendix D/,$p' protocol-spec/SPEC.md | grep -E '^\| [0-9]+ \|' | while IFS= read -r line; do
+        number=$(cut -d' ' -f2 <<<"$line")
+        grep -oE '`[^`]+/[^`]+`' <<<"$line" | tr -d '`' | while IFS= read -r file; do
+            [[ -f $file ]] && grep -qE "row_(([0-9]+_and_)?0?${number}_)|rows? ([0-9]+(, | and ))*$number\b" -i "$file" ||
+                say "row $number: nothing in $file"
+        done || true
+        grep -oE 'model `[a-z-]+`' <<<"$line" | tr -d '`' | while read -r _ file; do
+            grep -qxE "\[$file\]|name = \"$file\"" protocol-spec/model/models.toml || say "row $number: no model $file"
+        done || true
+    done
+}
+
 # The patterns are written so that they do not match themselves.
 report "paths of one machine" search '(^|[^[:alnum:]_.-])/(home|root|Users|work)/' -- . ':!*.lock'
 report "private keys" private_keys
 report "unfinished" search '\b(T[O]DO|FIXM[E])\b|\b(todo|unimplemented)[!]' -- . ':!*.lock'
 report "files over $max_lines lines" long_files
 report "unsafe code" unsafe_code
+report "table of attacks" attack_rows
 
 exit "$bad"
