@@ -87,7 +87,7 @@ test("exchanges", async () => {
     for (const vector of all) {
         const { suite, s2c_key, s2c_iv, streams } = vector;
         for (const { stream_id, outer_request, outer_response, request, response } of streams) {
-            const early = stream_id === 0;
+            const early = stream_id === "0";
             const [c2s_key, c2s_iv] = early
                 ? [vector.early_key, vector.early_iv]
                 : [vector.c2s_key, vector.c2s_iv];
