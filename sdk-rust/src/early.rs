@@ -126,12 +126,19 @@ impl Inner {
         let outcome = mem::replace(&mut *offer.lock(), Outcome::NotSent);
         let unknown = |error| Failed { error, sent: true };
         let (session, accepted) = match (outcome, session) {
-            (Outcome::Late(answering), _) => match answering.await {
-                Ok((session, Some(accepted))) => (Arc::new(session), accepted),
-                Ok((_, None)) => return Ok(None),
-                Err(error) if repeatable && wants_new_evidence(&error) => return Ok(None),
-                Err(error) => return Err(unknown(error)),
-            },
+            (Outcome::Late(answering), session) => {
+                let answered = match session {
+                    Ok(_) => answering.await,
+                    // Nothing shows that anybody is at the other end.
+                    Err(error) => answering.now_or_never().ok_or_else(|| unknown(error))?,
+                };
+                match answered {
+                    Ok((session, Some(accepted))) => (Arc::new(session), accepted),
+                    Ok((_, None)) => return Ok(None),
+                    Err(error) if repeatable && wants_new_evidence(&error) => return Ok(None),
+                    Err(error) => return Err(unknown(error)),
+                }
+            }
             (Outcome::Accepted(accepted), Ok(session)) => (session, accepted),
             (Outcome::Failed(error), Ok(_)) if !repeatable => return Err(unknown(error)),
             (_, Ok(_)) => return Ok(None),

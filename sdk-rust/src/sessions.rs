@@ -10,7 +10,7 @@ use crate::trusted::{self, Trusted};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use http::StatusCode;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use steve_protocol::handshake::{ClientHandshake, HandshakeError};
 
@@ -43,7 +43,8 @@ impl Inner {
         self.session_for(None).await
     }
 
-    /// The same; a new one is made with `offer` along with its handshake.
+    /// The same; a new one is made with `offer` along with its handshake, unless that was given up
+    /// by then.
     pub(crate) async fn session_for(
         self: &Arc<Self>,
         offer: Option<&Arc<Offer>>,
@@ -56,7 +57,7 @@ impl Inner {
             slots.session = None;
             slots.establishing.as_ref().and_then(WeakShared::upgrade).unwrap_or_else(|| {
                 let shared: Shared<Establishing> =
-                    self.clone().establish(offer.cloned()).boxed().shared();
+                    self.clone().establish(offer.map(Arc::downgrade)).boxed().shared();
                 slots.establishing = shared.downgrade();
                 shared
             })
@@ -64,8 +65,8 @@ impl Inner {
         establishing.await
     }
 
-    async fn establish(self: Arc<Self>, offer: Option<Arc<Offer>>) -> Result<Arc<Session>, Error> {
-        let result = self.try_establish(offer.as_deref()).await.map(Arc::new);
+    async fn establish(self: Arc<Self>, offer: Option<Weak<Offer>>) -> Result<Arc<Session>, Error> {
+        let result = self.try_establish(offer).await.map(Arc::new);
         let mut slots = self.sessions.lock();
         slots.establishing = None;
         slots.session = result.as_ref().ok().cloned();
@@ -73,13 +74,15 @@ impl Inner {
     }
 
     /// A handshake; with new evidence if the evidence at hand leads nowhere (SPEC.md, Section 13.4).
-    async fn try_establish(self: &Arc<Self>, offer: Option<&Offer>) -> Result<Session, Error> {
+    async fn try_establish(self: &Arc<Self>, offer: Option<Weak<Offer>>) -> Result<Session, Error> {
         let known = self.sessions.lock().trusted.clone().filter(|trusted| trusted.is_valid());
         let trusted = match known {
             Some(trusted) => trusted,
             None => self.fetch_trusted().await?,
         };
-        let first = match offer.filter(|_| trusted.may_take_early()) {
+        // A request that was given up meanwhile must not be sent because others wait for the session.
+        let offer = offer.and_then(|offer| offer.upgrade());
+        let first = match offer.as_deref().filter(|_| trusted.may_take_early()) {
             Some(offer) => self.early_handshake(trusted, offer).await,
             None => self.handshake(trusted).await,
         };

@@ -1,8 +1,9 @@
 //! The memory that connections and streams may take together (row 18).
 //!
 //! Everything is counted with the most that it can hold, when it begins. Requests whose first frame
-//! has not yet authenticated and the memory of early requests have their share set apart, and connections get at most half of the
-//! rest: neither silent requests nor idle connections can take the memory of streams (row 19).
+//! has not yet authenticated and the memory of early requests have their share set apart, and
+//! connections get at most half of the rest: neither silent requests nor idle connections can take
+//! the memory of streams (row 19).
 
 use super::{
     ACCEPT_PAUSE, COALESCE, CONNECTION_BUFFER, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limit,

@@ -3,6 +3,7 @@
 use crate::proxy::{Fate, Proxy};
 use crate::support::{builder, eventually, exchange, pair, stream};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Method, Request};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -229,4 +230,35 @@ async fn who_waits_for_the_session_does_not_depend_on_who_makes_it() {
     leader.abort();
     exchange(&client, "POST", "/", "").await.unwrap();
     assert_eq!(proxy.enclave.handshakes.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_was_given_up_is_not_sent_because_others_wait_for_the_session() {
+    let (proxy, client) = accepting().await;
+    let mut given_up = Box::pin(client.post("/given-up").early(true).send());
+    assert!((&mut given_up).now_or_never().is_none());
+    let mut other = Box::pin(exchange(&client, "POST", "/", ""));
+    assert!((&mut other).now_or_never().is_none());
+    drop(given_up);
+    other.await.unwrap();
+    assert_eq!(*proxy.app.requests.lock().unwrap(), ["POST /"]);
+}
+
+/// There is no time limit for the app, so there must be another sign that somebody is there.
+#[tokio::test]
+async fn without_any_answer_to_a_handshake_an_early_request_is_not_waited_for() {
+    for (method, served) in [("GET", true), ("POST", false)] {
+        let (proxy, client) = accepting().await;
+        proxy.plan([Fate::Silence]);
+        let sending = client.method(method.parse().unwrap(), "/").early(true).send();
+        let sending = tokio::spawn(sending);
+        eventually("it is sent", || proxy.enclave.handshakes.load(SeqCst) == 1).await;
+        proxy.forged_hellos.lock().unwrap().push_back(Err(503));
+        let answer = sending.await.unwrap();
+        assert_eq!(answer.is_ok(), served, "{method}");
+        if let Err(error) = answer {
+            let Error::Outer { status, .. } = &error else { panic!("{error}") };
+            assert_eq!(*status, 503);
+        }
+    }
 }

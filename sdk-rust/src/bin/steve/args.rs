@@ -176,6 +176,10 @@ pub(crate) struct Common {
     /// Trust these certificates (PEM or DER) for the outer TLS, besides the roots of the web
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Vec<PathBuf>,
+    /// Send no request along with a handshake: what does go along has forward secrecy only once the
+    /// enclave has erased its keys
+    #[arg(long)]
+    pub(crate) no_early_data: bool,
     /// Give up after this many seconds without a connection, a response head, or more of the body
     /// [default: 60; for connect 10, 300 and no limit]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]

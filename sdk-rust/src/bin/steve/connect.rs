@@ -43,6 +43,7 @@ fn build(mut builder: ClientBuilder, common: &Common) -> Result<Client, Failure>
         }
         builder = builder.policy(Policy::pinned(profiles).map_err(Failure::usage)?);
     }
+    builder = builder.early_data(!common.no_early_data);
     if !common.suite.is_empty() {
         builder = builder.suites(common.suite.iter().copied());
     }
