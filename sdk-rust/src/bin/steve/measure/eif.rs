@@ -11,9 +11,10 @@
 //!
 //! A register is SHA-384 over 48 zero bytes and the SHA-384 of: kernel, command line and all ramdisks
 //! (PCR0); kernel, command line and first ramdisk (PCR1); further ramdisks (PCR2); signing
-//! certificate (PCR8). The contents follow each other without their lengths, so bytes could move from
-//! one section to the next under an equal PCR0: all three count. Files that another reader could
-//! understand differently are refused.
+//! certificate (PCR8). The contents follow each other without their lengths: bytes that move between
+//! the ramdisks leave PCR0 as it is and change the other two, and bytes that move between kernel,
+//! command line and first ramdisk change none. Files that another reader could understand differently
+//! are refused.
 
 use super::signature::{SignatureError, certificate};
 use crc32fast::Hasher as Crc32;

@@ -50,8 +50,8 @@ fn pcrs_are_those_of_the_builder() {
     assert_eq!(registers(&image), expected.map(|(index, pcr)| (index, pcr.to_owned())));
 }
 
-/// Row 10: a byte that moves from one section to the next leaves PCR0 as it is, but not the others;
-/// and an image of which the table says something else than the sections is none.
+/// Row 10: where a section ends is not part of PCR0, so a table that says something else than the
+/// sections is refused.
 #[test]
 fn row_10_sections_are_where_the_header_says() {
     let kernel = &UNSIGNED[548..];
