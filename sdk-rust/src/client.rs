@@ -76,7 +76,9 @@ impl Client {
         }
     }
 
-    /// Replaces the policy of this client and its clones. Nothing is sent.
+    /// Replaces the policy of this client and its clones. Nothing is sent. A signed policy is not
+    /// replaced by an older one of its namespace: callers that load policies at the same time need not
+    /// agree on who comes last.
     ///
     /// Requests from now on go to an enclave that was verified under the new policy; those that have
     /// begun come to their end under the old one.
