@@ -122,13 +122,7 @@ fn pairs<'a>(lines: &[Line<'a>]) -> Vec<(&'a str, &'a [u8])> {
 }
 
 /// The fields that pass, by SPEC.md, Section 10.2.
-fn passes(
-    fields: &[(&str, &[u8])],
-    connection: &[(&str, &[u8])],
-    name: &str,
-    value: &[u8],
-) -> bool {
-    let _ = fields;
+fn passes(connection: &[(&str, &[u8])], name: &str, value: &[u8]) -> bool {
     let named = connection.iter().filter(|(name, _)| *name == "connection").any(|(_, value)| {
         let list = String::from_utf8_lossy(value).to_ascii_lowercase();
         list.split(',').any(|item| item.trim_ascii() == name)

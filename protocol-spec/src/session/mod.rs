@@ -266,7 +266,7 @@ impl ServerSession {
         let first = first.0.and_then(|frame| {
             let is_head = frame.frame_type == FrameType::Head;
             if is_head && frame.content.len() > parameters.max_head_size as usize {
-                return Err(StreamError::Head(HeadError::TooLarge));
+                return Err(request.refuse(HeadError::TooLarge));
             }
             request.accept(frame)
         });
