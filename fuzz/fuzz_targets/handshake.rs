@@ -90,7 +90,7 @@ struct Client {
 }
 
 enum Stage {
-    Received(ServerHandshake),
+    Received(Box<ServerHandshake>),
     Pending(Box<PendingEarly>),
     Open(Box<EarlyRequest>),
     Done,
@@ -198,7 +198,7 @@ impl World {
             hello,
             encoded,
             early: Vec::new(),
-            stage: Stage::Received(handshake),
+            stage: Stage::Received(handshake.into()),
             answered: None,
         });
     }

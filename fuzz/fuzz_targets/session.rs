@@ -365,7 +365,8 @@ impl World {
         match action {
             Action::Open { skipped, head, upgrade } => {
                 // Mostly few, for each has keys to be set up.
-                let skipped = if skipped % 16 == 15 { skipped % 2000 } else { skipped % 4 };
+                let many = skipped % 16 == 15 && self.opened < 2 * WINDOW;
+                let skipped = if many { skipped % 2000 } else { skipped % 4 };
                 self.open(skipped.into(), *head, *upgrade);
             }
             Action::Raw { id } => {
