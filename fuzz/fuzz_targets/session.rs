@@ -16,13 +16,14 @@ use steve_protocol::handshake::{ClientHandshake, ClientHello, ServerHandshake};
 use steve_protocol::schedule::SessionSecrets;
 use steve_protocol::session::{
     ClientSession, ClientStream, MAX_STREAM_ID, Pending, PendingStream, ServerSession,
-    ServerStream, StreamOpen,
+    ServerStream, SessionId, StreamOpen,
 };
 use steve_protocol::stream::{Event, MessageOpener, MessageSealer, ResetCode, Role};
 use steve_protocol::suite::Suite;
 
 /// Ids that are told apart below the largest one.
 const WINDOW: u64 = 1024;
+const ID: SessionId = [9; 16];
 const C2S: usize = 0;
 const S2C: usize = 1;
 
@@ -331,8 +332,8 @@ struct World {
 impl World {
     fn new(aes: bool, used: [u64; 2]) -> Self {
         let (suite, secrets) = &SECRETS[usize::from(aes)];
-        let client = ClientSession::dangerous_standalone(*suite, secrets.clone(), PARAMETERS, used);
-        let server = ServerSession::dangerous_standalone(*suite, secrets.clone(), PARAMETERS, used);
+        let client = ClientSession::dangerous_standalone(*suite, ID, secrets.clone(), PARAMETERS, used);
+        let server = ServerSession::dangerous_standalone(*suite, ID, secrets.clone(), PARAMETERS, used);
         Self {
             suite: *suite,
             secrets,

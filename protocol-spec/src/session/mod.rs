@@ -117,11 +117,12 @@ impl ClientSession {
     #[cfg(feature = "dangerous-dev-attester")]
     pub fn dangerous_standalone(
         suite: Suite,
+        id: SessionId,
         secrets: SessionSecrets,
         parameters: SessionParameters,
         used: [u64; 2],
     ) -> Self {
-        let mut session = Self::new(suite, SessionId::default(), secrets, parameters);
+        let mut session = Self::new(suite, id, secrets, parameters);
         session.shared = session.shared.with_used(used);
         session
     }
@@ -211,11 +212,12 @@ impl ServerSession {
     #[cfg(feature = "dangerous-dev-attester")]
     pub fn dangerous_standalone(
         suite: Suite,
+        id: SessionId,
         secrets: SessionSecrets,
         parameters: SessionParameters,
         used: [u64; 2],
     ) -> Self {
-        let mut session = Self::new(suite, SessionId::default(), secrets, parameters);
+        let mut session = Self::new(suite, id, secrets, parameters);
         session.shared = session.shared.with_used(used);
         session
     }
