@@ -18,6 +18,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use steve_protocol::handshake::{EarlyHandshake, EarlyOutcome};
+use steve_protocol::shaping::Shaping;
 use steve_protocol::stream::{MessageOpener, MessageSealer, Request, SealError};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -46,6 +47,7 @@ pub struct Early(pub bool);
 pub(crate) struct Offer {
     head: Bytes,
     body: Bytes,
+    shaping: Shaping,
     outcome: Mutex<Outcome>,
 }
 
@@ -86,16 +88,19 @@ impl Offer {
         let small = prepared.head().len().max(body.len()) <= MAX_EARLY_LEN;
         (small && !prepared.expects_continue()).then(|| {
             let (head, body) = (prepared.head().clone(), body.clone());
-            Arc::new(Self { head, body, outcome: Mutex::new(Outcome::NotSent) })
+            let outcome = Mutex::new(Outcome::NotSent);
+            Arc::new(Self { head, body, shaping: prepared.shaping(), outcome })
         })
     }
 
     /// ClientHello and request.
     fn seal(&self, hello: &[u8], mut sealer: MessageSealer<Request>) -> Result<Bytes, SealError> {
         let mut out = BytesMut::from(hello);
+        sealer.set_shaping(self.shaping);
         sealer.head(&self.head, self.body.is_empty(), &mut out)?;
         if !self.body.is_empty() {
             sealer.data(&self.body, true, &mut out)?;
+            sealer.settle(&mut out)?;
         }
         Ok(out.freeze())
     }
