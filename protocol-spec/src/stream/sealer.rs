@@ -39,6 +39,12 @@ impl MessageSealer<Response> {
 }
 
 impl<R: Role> MessageSealer<R> {
+    /// A sealer outside a session, for test vectors.
+    #[cfg(feature = "dangerous-dev-attester")]
+    pub fn dangerous_standalone(frames: FrameSealer) -> Self {
+        Self::new(frames)
+    }
+
     pub(crate) fn new(frames: FrameSealer) -> Self {
         Self { frames, phase: Phase::Start, shaped: None, role: PhantomData }
     }
