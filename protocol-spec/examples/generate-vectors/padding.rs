@@ -6,6 +6,8 @@ use steve_protocol::shaping::Shaping;
 use steve_protocol::stream::{MessageSealer, ResetCode, Response};
 use steve_protocol::suite::Suite;
 
+const SUITE: Suite = Suite::X25519Aes256Gcm;
+
 const POLICIES: [&str; 8] = [
     "none",
     "padme",
@@ -18,8 +20,30 @@ const POLICIES: [&str; 8] = [
 ];
 
 const LENGTHS: [u64; 24] = [
-    21, 22, 23, 255, 256, 257, 271, 272, 273, 511, 512, 513, 1000, 1024, 1025, 4097, 16_384, 65_535,
-    65_536, 65_557, 65_558, 1_000_001, 50_000_000, 1_099_511_627_777,
+    21,
+    22,
+    23,
+    255,
+    256,
+    257,
+    271,
+    272,
+    273,
+    511,
+    512,
+    513,
+    1000,
+    1024,
+    1025,
+    4097,
+    16_384,
+    65_535,
+    65_536,
+    65_557,
+    65_558,
+    1_000_001,
+    50_000_000,
+    1_099_511_627_777,
 ];
 
 /// Length of the head; of what is gathered before each tick, the end coming with the last.
@@ -73,7 +97,7 @@ fn vector(
     end: &str,
     trailers: Option<usize>,
 ) -> Value {
-    let frames = FrameSealer::dangerous_standalone(Suite::X25519Aes256Gcm, &traffic(), 1);
+    let frames = FrameSealer::dangerous_standalone(SUITE, &traffic(SUITE), 1);
     let mut sealer = MessageSealer::<Response>::dangerous_standalone(frames);
     sealer.set_shaping(shaping);
     let mut out = BytesMut::new();

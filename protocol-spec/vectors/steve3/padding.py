@@ -12,7 +12,7 @@ class Policy:
         self.block = int(text.removeprefix("block=")) if text.startswith("block=") else 1
         if not self.padme and self.block == 1 and text != "none":
             raise ValueError(f"no policy: {text}")
-        self.largest = max(n for n in range(LONGEST - self.block, LONGEST + 1) if self.bucket(n) == n)
+        self.largest = next(n for n in range(LONGEST, 0, -1) if self.bucket(n) == n)
         self.smallest = self.bucket(23)
 
     def bucket(self, n: int) -> int:
