@@ -40,7 +40,7 @@ export interface ConnectOptions {
     readonly suites?: readonly Suite[];
     /**
      * Pads requests, and asks the proxy to pad responses at least so, because lengths tell what is
-     * said: `padme` adds at most 6.25 % to what is longer than 256 bytes, a block makes lengths
+     * said: `padme` adds at most an eighth to what is longer than 256 bytes, a block makes lengths
      * multiples of 16 to 16384 bytes. Without this: not at all.
      */
     readonly padding?: "none" | "padme" | { readonly block: number };

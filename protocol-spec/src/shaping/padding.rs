@@ -16,7 +16,7 @@ pub enum Padding {
     /// Every frame to a multiple of this.
     Block(BlockLen),
     /// Every frame, and at its end the direction, to a length of Padmé (Nikitin et al., PETS 2019),
-    /// at least 256 bytes. From there on it adds at most 6.25 %.
+    /// at least 256 bytes. From there on each adds at most 6.25 %.
     Padme,
 }
 
