@@ -146,12 +146,7 @@ impl Outbound {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, SealError>> {
-        let gathered = match self.poll_gather(cx) {
-            Poll::Ready(gathered) => gathered,
-            // Until the next tick everything waits, whatever it is.
-            Poll::Pending => return Poll::Pending,
-        };
-        if let Err(error) = gathered {
+        if let Err(error) = ready!(self.poll_gather(cx)) {
             self.finish(Outcome::Exhausted);
             return Poll::Ready(Err(error));
         }
@@ -164,7 +159,8 @@ impl Outbound {
         if matches!(self.app, App::Done) { Poll::Ready(Ok(None)) } else { Poll::Pending }
     }
 
-    /// Seals what there is. Ready when it is to leave.
+    /// Seals what there is. Ready when it is to leave; until the next tick everything waits, whatever it
+    /// is.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
         while self.out.len() < COALESCE {
             if self.sealer.owes_padding() {
