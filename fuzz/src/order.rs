@@ -196,7 +196,8 @@ impl Order {
             (FrameType::Reset, At::Start | At::Body { .. }) if !fin => {
                 let code = u16::from_be_bytes(bytes.try_into().ok()?);
                 let not_dispatched = (0x0100..0x0200).contains(&code);
-                (!not_dispatched || self.at == At::Start).then_some(Seen::Reset(code))
+                (!not_dispatched || (self.first && self.at == At::Start))
+                    .then_some(Seen::Reset(code))
             }
             _ => None,
         }

@@ -119,7 +119,7 @@ impl ClientSession {
     pub fn dangerous_standalone(
         suite: Suite,
         id: SessionId,
-        secrets: SessionSecrets,
+        secrets: Box<SessionSecrets>,
         parameters: SessionParameters,
         used: [u64; 2],
     ) -> Self {
@@ -214,7 +214,7 @@ impl ServerSession {
     pub fn dangerous_standalone(
         suite: Suite,
         id: SessionId,
-        secrets: SessionSecrets,
+        secrets: Box<SessionSecrets>,
         parameters: SessionParameters,
         used: [u64; 2],
     ) -> Self {

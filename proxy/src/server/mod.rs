@@ -14,6 +14,7 @@ use crate::evidence::{EvidenceService, Statements, timestamp_ms};
 use crate::keys::{KeyPlan, KeyRing};
 use crate::limits::{Budget, Limits};
 use crate::metrics::{self, Metrics};
+use crate::padding;
 use crate::sessions::Sessions;
 use crate::stream::Waiting;
 use crate::upstream::{AppProtocol, Upstream};
@@ -39,6 +40,7 @@ pub(crate) struct Proxy {
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
     pub(crate) upgrades: Vec<String>,
+    pub(crate) padding: padding::Routes,
     pub(crate) allow_plaintext_fallback: bool,
     pub(crate) early_data: bool,
     pub(crate) entropy: Arc<Entropy>,
@@ -167,7 +169,8 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let entropy = Arc::new(Entropy::new(random)?);
     let clock = Arc::new(NsmClock::new(now_ms, asked));
     let configuration = checked.effective(attester.name());
-    let Checked { upstream, suites, cors_origins, public_paths, upgrades, config } = checked;
+    let Checked { upstream, suites, cors_origins, public_paths, upgrades, padding, config } =
+        checked;
     let Config { manifest, limits, allow_plaintext_fallback, early_data, .. } = config;
     let budget = Budget::new(&limits, early_data);
 
@@ -196,6 +199,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         cors_origins,
         public_paths,
         upgrades,
+        padding,
         allow_plaintext_fallback,
         early_data,
         entropy,

@@ -10,6 +10,7 @@ mod prefix;
 mod request;
 mod response;
 mod source;
+mod ticks;
 pub(crate) mod tunnel;
 mod upgraded;
 mod waiting;
