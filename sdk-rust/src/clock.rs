@@ -1,4 +1,5 @@
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
+use tokio::time::Instant;
 
 /// Milliseconds since 1970, on a clock that goes on while the computer sleeps and when its time is
 /// set back.
