@@ -98,6 +98,8 @@ impl App {
         tokio::spawn(async move {
             while let Ok((io, _)) = listener.accept().await {
                 sim::stir();
+                // The kernel would wait for an acknowledgement, in a time that is not ours.
+                io.set_nodelay(true).unwrap();
                 let app = shared.clone();
                 let service = service_fn(move |request| app.clone().answer(request));
                 let server = hyper::server::conn::http1::Builder::new();

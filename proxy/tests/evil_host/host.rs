@@ -273,14 +273,16 @@ impl Host {
         }
         let which = if matches!(fault.route, Route::Other) { Which::Other } else { Which::Current };
         let (sender, forwarded) = outer::channel();
-        let is_prompt = fault.request.is_none();
         let editor = Editor::new(fault.request);
         self.spawn(self.clone().pump(0, Some(first), body, editor, bodies.clone(), sender));
-        // The attester works in a thread of its own.
-        let works = kind == Kind::Evidence && is_prompt;
-        let frozen = works.then(sim::freeze);
-        let response = self.send(which, kind, forwarded).await?;
-        drop(frozen);
+        let response = if kind == Kind::Evidence {
+            let whole = forwarded.collect().await?.to_bytes();
+            // The attester works in a thread of its own.
+            let _working = sim::freeze();
+            self.send(which, kind, outer::whole(whole)).await?
+        } else {
+            self.send(which, kind, forwarded).await?
+        };
         let (parts, body) = response.into_parts();
         let (sender, answer) = outer::channel();
         let editor = Editor::new(fault.response);

@@ -101,7 +101,7 @@ fn row_01_every_step_goes_to_another_genuine_proxy() {
         for chosen in 0..1 << kinds.len() {
             for early in [false, true] {
                 let bench = Bench::with(world.clone(), |builder| builder).await;
-                let caller = bench.caller(&format!("other-{chosen:05}"), early);
+                let caller = bench.caller(&format!("other-{chosen:05}-{early}"), early);
                 let chosen = kinds.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1);
                 let faults = chosen.map(|(_, kind)| (*kind, Fault::route(Route::Other))).collect();
                 bench.faults(&caller, faults, Op::EarlyPost).await.result.unwrap_or_default();
@@ -197,7 +197,10 @@ fn row_07_whole_conversations_are_replayed() {
         let ops = [Op::EarlyPost, Op::Get, Op::Post, Op::Streamed, Op::Upload, Op::Idempotent];
         for caller in &callers {
             for op in ops {
-                caller.call(op).await.unwrap();
+                caller
+                    .call(op)
+                    .await
+                    .unwrap_or_else(|error| panic!("{error}\n{}", bench.host.log().join("\n")));
             }
         }
         for seconds in [0, 1, 40, 100, 250, 600] {
@@ -218,9 +221,9 @@ fn row_07_whole_conversations_are_replayed() {
 #[test]
 fn an_honest_host_disturbs_nothing() {
     sim::run(async {
-        let world = World::new(Mischief::None).await;
         for early in [false, true] {
-            let bench = Bench::with(world.clone(), |builder| builder.early_data(early)).await;
+            let world = World::new(Mischief::None).await;
+            let bench = Bench::with(world, |builder| builder.early_data(early)).await;
             bench.host.plan(|seen| match seen.nth % 3 {
                 0 => Fault::default(),
                 1 => Fault::response(0, What::Trickle),

@@ -1,20 +1,23 @@
 //! Genuine proxies in front of one app, and the wires to them.
 
 use super::app::{App, CANARY, Mischief};
+use super::common::{now_ms, rng};
 use super::sim;
 use std::io;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use steve_proxy::attester::{AttestError, Attester, DevAttester};
+use steve_protocol::evidence::dev::{DevAuthority, Request, pcrs};
+use steve_proxy::attester::{AttestError, Attester};
 use steve_proxy::{Config, Listener, Running, start};
 use steve_sdk::{PcrProfile, Policy};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 const WIRE: usize = 64 * 1024;
 
@@ -29,7 +32,7 @@ pub enum Which {
 
 pub struct World {
     pub app: App,
-    attester: Arc<Mutex<DevAttester>>,
+    authority: Arc<Authority>,
     current: tokio::sync::Mutex<Proxy>,
     other: tokio::sync::Mutex<Option<Proxy>>,
     /// Behind the other proxy.
@@ -47,11 +50,13 @@ impl World {
 
     /// The other proxy is genuine, but the app behind it is not the one that counts.
     pub async fn with_other_app(app: App, other_app: App) -> Arc<Self> {
-        let attester = Arc::new(Mutex::new(DevAttester::new().unwrap()));
-        let current = Proxy::start(&app, &attester).await;
+        let began = (now_ms(), Instant::now());
+        let authority = DevAuthority::new(&mut rng(), began.0).unwrap();
+        let authority = Arc::new(Authority { authority, began });
+        let current = Proxy::start(&app, &authority).await;
         Arc::new(Self {
             app,
-            attester,
+            authority,
             current: current.into(),
             other: None.into(),
             other_app,
@@ -61,17 +66,16 @@ impl World {
     }
 
     /// What clients must know: the policy, and the root of the attestation.
-    pub fn trust(&self) -> (Policy, String) {
-        let attester = self.attester.lock().unwrap();
-        let profile = PcrProfile::of(attester.pcrs()).unwrap();
-        (Policy::pinned([profile]).unwrap(), attester.root_pem())
+    pub fn trust(&self) -> (Policy, Vec<u8>) {
+        let profile = PcrProfile::of(&pcrs()).unwrap();
+        (Policy::pinned([profile]).unwrap(), self.authority.authority.root_der().to_vec())
     }
 
     /// A new process: new keys, no sessions. Connections to the old one break.
     pub async fn restart(&self) {
         self.restarts.fetch_add(1, Relaxed);
         let mut current = self.current.lock().await;
-        let next = Proxy::start(&self.app, &self.attester).await;
+        let next = Proxy::start(&self.app, &self.authority).await;
         drop(mem::replace(&mut *current, next));
     }
 
@@ -82,7 +86,7 @@ impl World {
             Which::Other => {
                 let mut other = self.other.lock().await;
                 if other.is_none() {
-                    *other = Some(Proxy::start(&self.other_app, &self.attester).await);
+                    *other = Some(Proxy::start(&self.other_app, &self.authority).await);
                 }
                 other.as_ref()?.connect()
             }
@@ -108,7 +112,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn start(app: &App, attester: &Arc<Mutex<DevAttester>>) -> Self {
+    async fn start(app: &App, authority: &Arc<Authority>) -> Self {
         let _working = sim::freeze();
         let mut config = Config {
             listen: None,
@@ -123,7 +127,7 @@ impl Proxy {
         limits.session_idle = Duration::from_secs(90);
         limits.stream_idle_timeout = Duration::from_secs(120);
         limits.max_streams = 8;
-        let attester = Shared { attester: attester.clone(), runtime: Handle::current() };
+        let attester = Enclave { authority: authority.clone(), runtime: Handle::current() };
         let mut running = start(config, Box::new(attester)).await.unwrap();
         let (connections, accepted) = mpsc::unbounded_channel();
         running.serve(Accepted(accepted));
@@ -146,19 +150,29 @@ impl Listener for Accepted {
     }
 }
 
-/// One authority for all proxies. Its thread lives in the runtime's time.
-struct Shared {
-    attester: Arc<Mutex<DevAttester>>,
+/// Signs for all proxies, in the runtime's time.
+struct Authority {
+    authority: DevAuthority,
+    /// Milliseconds since 1970 when time began.
+    began: (u64, Instant),
+}
+
+struct Enclave {
+    authority: Arc<Authority>,
     runtime: Handle,
 }
 
-impl Attester for Shared {
+impl Attester for Enclave {
     fn attest(&mut self, user_data: &[u8], nonce: Option<&[u8]>) -> Result<Vec<u8>, AttestError> {
         if Handle::try_current().is_err() {
-            // For as long as the thread lives.
+            // For as long as the thread lives: its clock is the runtime's.
             mem::forget(self.runtime.enter());
         }
-        self.attester.lock().unwrap().attest(user_data, nonce)
+        let Authority { authority, began: (began_ms, began) } = &*self.authority;
+        let now_ms = began_ms + began.elapsed().as_millis() as u64;
+        let request = Request { user_data: Some(user_data), nonce, public_key: None };
+        let document = authority.attest(&pcrs(), &request, now_ms);
+        document.map_err(|error| AttestError::Dev(error.to_string()))
     }
 
     fn random(&mut self) -> Result<Option<Vec<u8>>, AttestError> {
@@ -166,7 +180,7 @@ impl Attester for Shared {
     }
 
     fn name(&self) -> &'static str {
-        "dangerous-development"
+        "simulated"
     }
 }
 
