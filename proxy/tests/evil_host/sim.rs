@@ -8,12 +8,17 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 
 /// Looks at the sockets, all in vain, before the clock goes on: between two that the app notices
 /// there are at most three (connected, answered, closed).
 const LOOKS: u32 = 6;
+
+/// In real time.
+const MOMENT: Duration = Duration::from_millis(2);
 
 thread_local! {
     static LOOKS_LEFT: Cell<u32> = const { Cell::new(LOOKS) };
@@ -51,14 +56,18 @@ pub fn stir() {
     LOOKS_LEFT.set(LOOKS);
 }
 
-/// Time stands still as long as this lives: another thread is at work.
+/// Time stands still as long as this lives, and a moment longer: another thread is at work, and does
+/// something with what it has got.
 pub struct Frozen(
     #[allow(dead_code, reason = "what counts is when it is dropped")] mpsc::Sender<()>,
 );
 
 pub fn freeze() -> Frozen {
     let (sender, receiver) = mpsc::channel::<()>();
-    spawn_blocking(move || receiver.recv());
+    spawn_blocking(move || {
+        let _ = receiver.recv();
+        thread::sleep(MOMENT);
+    });
     Frozen(sender)
 }
 

@@ -168,6 +168,8 @@ impl Attester for Enclave {
             // For as long as the thread lives: its clock is the runtime's.
             mem::forget(self.runtime.enter());
         }
+        // The proxy notes when it got the time that the document states.
+        let _working = sim::freeze();
         let Authority { authority, began: (began_ms, began) } = &*self.authority;
         let now_ms = began_ms + began.elapsed().as_millis() as u64;
         let request = Request { user_data: Some(user_data), nonce, public_key: None };
