@@ -79,7 +79,8 @@ impl Bench {
     pub async fn conclude(&self) {
         self.assert();
         self.host.stop().await;
-        let violations = self.caller.conclude().await;
+        self.host.repeat().await;
+        let violations = self.caller.conclude(Op::Get).await;
         self.caller.assert(&violations, "");
     }
 

@@ -96,7 +96,7 @@ fn a_failure_without_a_cause_is_reported() {
     sim::run(async {
         let bench = Bench::new().await;
         bench.host.plan(|_| Fault::route(Route::Forge(503, "unavailable")));
-        assert!(says(&bench.caller.conclude().await, "although nobody interferes"));
+        assert!(says(&bench.caller.conclude(Op::Get).await, "although nobody interferes"));
     });
 }
 

@@ -48,6 +48,7 @@ pub struct Host {
     honest: AtomicBool,
     /// Edits that were reached.
     edits: AtomicUsize,
+    misled: AtomicBool,
     log: Mutex<Vec<String>>,
     began: Instant,
     tasks: Mutex<JoinSet<()>>,
@@ -63,6 +64,7 @@ impl Host {
             held: Mutex::default(),
             honest: AtomicBool::new(false),
             edits: AtomicUsize::new(0),
+            misled: AtomicBool::new(false),
             log: Mutex::default(),
             began: Instant::now(),
             tasks: Mutex::default(),
@@ -81,6 +83,11 @@ impl Host {
 
     pub fn plan(&self, plan: impl FnMut(&Seen) -> Fault + Send + 'static) {
         *self.plan.lock().unwrap() = Box::new(plan);
+    }
+
+    /// True if the client may have a session with another proxy.
+    pub fn misled(&self) -> bool {
+        self.misled.load(Relaxed)
     }
 
     /// How many edits were reached so far.
@@ -118,23 +125,27 @@ impl Host {
         tasks.spawn(task);
     }
 
-    /// Ends the mischief. What was held back reaches the proxy now, and everything once more:
-    /// over connections of their own, and over one for all.
+    /// Ends the mischief. What was held back reaches the proxy now.
     pub async fn stop(self: &Arc<Self>) {
         self.note("the host stops");
         self.honest.store(true, Relaxed);
-        self.repeat().await;
-    }
-
-    /// Sends what was held back, and everything once more.
-    pub async fn repeat(self: &Arc<Self>) {
         for (kind, body) in std::mem::take(&mut *self.held.lock().unwrap()) {
             let _ = timeout(PATIENCE, self.deliver(kind, body)).await;
         }
-        let recorded = self.recorded();
+    }
+
+    /// Sends everything once more, each over a connection of its own.
+    pub async fn repeat(self: &Arc<Self>) {
+        for Recorded { kind, request, .. } in self.recorded().iter().filter(is_stream) {
+            let _ = timeout(PATIENCE, self.deliver(*kind, request.clone())).await;
+        }
+    }
+
+    /// The same over one connection for all.
+    pub async fn repeat_together(self: &Arc<Self>) {
         let together = async {
             let mut sender = self.connect(Which::Current).await?;
-            for Recorded { kind, request, .. } in recorded.iter().filter(is_stream) {
+            for Recorded { kind, request, .. } in self.recorded().iter().filter(is_stream) {
                 sender.ready().await.ok()?;
                 let answer = sender.send_request(post(*kind, outer::whole(request.clone())));
                 answer.await.ok()?.into_body().collect().await.ok()?;
@@ -142,9 +153,6 @@ impl Host {
             Some(())
         };
         let _ = timeout(PATIENCE, together).await;
-        for Recorded { kind, request, .. } in recorded.iter().filter(is_stream) {
-            let _ = timeout(PATIENCE, self.deliver(*kind, request.clone())).await;
-        }
     }
 
     /// Cuts every connection.
@@ -166,6 +174,7 @@ impl Host {
         };
         let fault = (self.plan.lock().unwrap())(&Seen { kind, nth });
         self.note(format!("{kind:?} {nth}: {fault:?}"));
+        self.misled.fetch_or(matches!(fault.route, Route::Other), Relaxed);
         fault
     }
 

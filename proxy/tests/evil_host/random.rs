@@ -73,11 +73,13 @@ struct Sum {
     succeeded: usize,
     executed_again: usize,
     exchanges: usize,
+    evidence: usize,
     restarts: usize,
 }
 
 async fn schedule(world: &Arc<World>, seed: u64, sum: &mut Sum) {
     let mut dice = Dice::new(seed);
+    let restarts = world.restarts.load(Relaxed);
     let malice = dice.pick(&[1, 2, 3, 6]);
     let faults = dice.clone();
     let host = Host::new(world, move |seen| {
@@ -108,13 +110,24 @@ async fn schedule(world: &Arc<World>, seed: u64, sum: &mut Sum) {
         sum.calls += width;
         sum.succeeded += join_all(calls).await.into_iter().filter(|succeeded| *succeeded).count();
         // Also beyond the life of sessions, evidence and keys.
-        let pause = dice.pick(&[0, 0, 0, 0, 5, 300, 2_000, 30_000, 70_000, 110_000, 310_000]);
+        let pause =
+            dice.pick(&[0, 0, 0, 0, 5, 300, 2_000, 7_000, 30_000, 70_000, 100_000, 310_000]);
         sleep(Duration::from_millis(pause)).await;
     }
     host.stop().await;
-    let violations = caller.conclude().await;
+    if dice.once_in(4) {
+        host.repeat().await;
+    }
+    if dice.once_in(4) {
+        host.repeat_together().await;
+    }
+    // A session ends at the proxy before it does at the client only if the proxy restarts.
+    let is_whole = world.restarts.load(Relaxed) == restarts && !host.misled();
+    let violations = caller.conclude(if is_whole { Op::Post } else { Op::Get }).await;
     host.hang_up();
-    sum.exchanges += host.recorded().len();
+    let recorded = host.recorded();
+    sum.exchanges += recorded.len();
+    sum.evidence += recorded.iter().filter(|one| one.kind == Kind::Evidence).count();
     sum.executed_again += caller.repeated();
     let repeat =
         format!("STEVE_EVIL_SEED={seed} cargo test -p steve-proxy --test evil_host random");

@@ -40,7 +40,8 @@ fn at_every_step(faults: impl Fn(Kind) -> Vec<Fault>) {
                 let case = bench.faults(&caller, vec![(kind, fault)], op).await;
                 sleep(Duration::from_millis(10)).await;
                 bench.host.stop().await;
-                let violations = caller.conclude().await;
+                bench.host.repeat().await;
+                let violations = caller.conclude(Op::Get).await;
                 caller.assert(&violations, "");
                 assert!(case.record.executed <= 3);
                 bench.host.hang_up();
@@ -106,7 +107,7 @@ fn row_01_every_step_goes_to_another_genuine_proxy() {
                 let faults = chosen.map(|(_, kind)| (*kind, Fault::route(Route::Other))).collect();
                 bench.faults(&caller, faults, Op::EarlyPost).await.result.unwrap_or_default();
                 bench.host.stop().await;
-                caller.assert(&caller.conclude().await, "");
+                caller.assert(&caller.conclude(Op::Get).await, "");
             }
         }
     });
@@ -165,7 +166,7 @@ fn row_05_streams_and_sessions_are_spliced() {
             }
         }
         for caller in &callers {
-            caller.assert(&caller.conclude().await, "");
+            caller.assert(&caller.conclude(Op::Get).await, "");
         }
         bench.conclude().await;
     });
@@ -181,7 +182,7 @@ fn row_03_old_evidence_and_old_handshakes_are_replayed() {
                 let caller = bench.caller(&format!("replay-{kind:?}-{n}"), false);
                 let fault = vec![(kind, Fault::route(Route::Swap(n)))];
                 assert!(bench.faults(&caller, fault, Op::Post).await.result.is_err());
-                caller.assert(&caller.conclude().await, "");
+                caller.assert(&caller.conclude(Op::Get).await, "");
             }
         }
         bench.conclude().await;
@@ -206,13 +207,14 @@ fn row_07_whole_conversations_are_replayed() {
         for seconds in [0, 1, 40, 100, 250, 600] {
             sleep(Duration::from_secs(seconds)).await;
             bench.host.repeat().await;
+            bench.host.repeat_together().await;
             for caller in &callers {
                 assert_eq!(caller.repeated(), 0, "after {seconds} s");
             }
         }
         bench.host.stop().await;
         for caller in &callers {
-            caller.assert(&caller.conclude().await, "");
+            caller.assert(&caller.conclude(Op::Get).await, "");
         }
     });
 }

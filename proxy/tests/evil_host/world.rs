@@ -127,6 +127,8 @@ impl Proxy {
         limits.session_idle = Duration::from_secs(90);
         limits.stream_idle_timeout = Duration::from_secs(120);
         limits.max_streams = 8;
+        // Only auditors would ask for it.
+        limits.unchallenged_refresh = Duration::from_secs(86_400);
         let attester = Enclave { authority: authority.clone(), runtime: Handle::current() };
         let mut running = start(config, Box::new(attester)).await.unwrap();
         let (connections, accepted) = mpsc::unbounded_channel();
