@@ -19,14 +19,15 @@ type SenderContext<K> = AeadCtxS<ExportOnlyAead, HkdfSha256, K>;
 type ReceiverContext<K> = AeadCtxR<ExportOnlyAead, HkdfSha256, K>;
 type Private<K> = <K as HpkeKem>::PrivateKey;
 
-/// A KEM key pair. The private key is erased when the pair is dropped.
+/// A KEM key pair. The private key stays in one place on the heap, and is erased when the pair is
+/// dropped.
 pub struct KeyPair {
     private: PrivateKey,
     public: Vec<u8>,
 }
 
 enum PrivateKey {
-    X25519(Private<X25519HkdfSha256>),
+    X25519(Box<Private<X25519HkdfSha256>>),
     XWing(Box<Private<XWing>>),
 }
 
@@ -36,7 +37,10 @@ impl KeyPair {
         match kem {
             Kem::X25519 => {
                 let (private, public) = X25519HkdfSha256::gen_keypair_with_rng(rng);
-                Self { private: PrivateKey::X25519(private), public: public.to_bytes().to_vec() }
+                Self {
+                    private: PrivateKey::X25519(Box::new(private)),
+                    public: public.to_bytes().to_vec(),
+                }
             }
             Kem::XWing => {
                 let (private, public) = XWing::gen_keypair_with_rng(rng);

@@ -3,9 +3,11 @@
 use crate::clock::NsmClock;
 use crate::entropy::Entropy;
 use crate::error::StartError;
+use rand::Rng;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use steve_protocol::handshake::EnclaveKeys;
+use steve_protocol::key_config::Instance;
 use steve_protocol::schedule::Hash;
 use steve_protocol::suite::Suite;
 use tokio::time::{Instant, sleep_until};
@@ -33,6 +35,8 @@ pub(crate) struct KeyRing {
     plan: KeyPlan,
     clock: Arc<NsmClock>,
     entropy: Arc<Entropy>,
+    /// The same for all generations: what a process remembers outlives its keys.
+    instance: Instance,
     generations: RwLock<Generations>,
 }
 
@@ -44,9 +48,11 @@ impl KeyRing {
         entropy: Arc<Entropy>,
     ) -> Result<Self, StartError> {
         let born = Instant::now();
-        let current = generate(&plan, 1, &clock, &entropy)?;
+        let mut instance = Instance::default();
+        entropy.fork().fill_bytes(&mut instance);
+        let current = generate(&plan, 1, instance, &clock, &entropy)?;
         let generations = RwLock::new(Generations { current, born, previous: None });
-        Ok(Self { plan, clock, entropy, generations })
+        Ok(Self { plan, clock, entropy, instance, generations })
     }
 
     /// The generation that evidence announces.
@@ -70,7 +76,7 @@ impl KeyRing {
     fn rotate(&self) -> Result<(), StartError> {
         let epoch = self.current().config().fields().epoch + 1;
         let born = Instant::now();
-        let next = generate(&self.plan, epoch, &self.clock, &self.entropy)?;
+        let next = generate(&self.plan, epoch, self.instance, &self.clock, &self.entropy)?;
         self.write(|generations| {
             generations.born = born;
             generations.previous = Some(std::mem::replace(&mut generations.current, next));
@@ -103,6 +109,7 @@ impl KeyRing {
 fn generate(
     plan: &KeyPlan,
     epoch: u64,
+    instance: Instance,
     clock: &NsmClock,
     entropy: &Entropy,
 ) -> Result<Arc<EnclaveKeys>, StartError> {
@@ -116,6 +123,8 @@ fn generate(
         plan.configuration_hash,
         &mut entropy.fork(),
     );
-    let keys = keys.map(|keys| keys.with_early_requests(plan.early_requests));
+    let keys = keys
+        .and_then(|keys| keys.for_instance(instance))
+        .map(|keys| keys.with_early_requests(plan.early_requests));
     keys.map(Arc::new).map_err(|_| StartError::KeyConfig)
 }

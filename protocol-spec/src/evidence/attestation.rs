@@ -39,6 +39,12 @@ impl<'a> UnverifiedDocument<'a> {
         &self.document.pcrs
     }
 
+    /// Until when the signing certificate claims to be valid, in milliseconds since 1970.
+    pub fn leaf_not_after_ms(&self) -> Result<u64, AppraisalError> {
+        let Document { certificate, cabundle, .. } = &self.document;
+        Ok(certificates::not_after_ms(certificate).map_err(|error| error.at(cabundle.len()))?)
+    }
+
     /// SHA-256 of the DER of the root certificate it comes with.
     pub fn root_sha256(&self) -> [u8; 32] {
         Sha256::digest(self.root()).into()

@@ -55,7 +55,7 @@ impl StreamOpen {
 struct Shared {
     suite: Suite,
     id: SessionId,
-    secrets: SessionSecrets,
+    secrets: Box<SessionSecrets>,
     parameters: SessionParameters,
     c2s_usage: Arc<Usage>,
     s2c_usage: Arc<Usage>,
@@ -65,7 +65,7 @@ impl Shared {
     fn new(
         suite: Suite,
         id: SessionId,
-        secrets: SessionSecrets,
+        secrets: Box<SessionSecrets>,
         parameters: SessionParameters,
     ) -> Self {
         let (c2s_usage, s2c_usage) = Default::default();
@@ -97,7 +97,7 @@ impl ClientSession {
     pub(crate) fn new(
         suite: Suite,
         id: SessionId,
-        secrets: SessionSecrets,
+        secrets: Box<SessionSecrets>,
         parameters: SessionParameters,
     ) -> Self {
         let shared = Shared::new(suite, id, secrets, parameters);
@@ -177,7 +177,7 @@ impl ServerSession {
     pub(crate) fn new(
         suite: Suite,
         id: SessionId,
-        secrets: SessionSecrets,
+        secrets: Box<SessionSecrets>,
         parameters: SessionParameters,
     ) -> Self {
         let binding = secrets.session_binding();
