@@ -219,6 +219,19 @@ fn row_07_whole_conversations_are_replayed() {
     });
 }
 
+/// The proxy drops sessions that are not used at once; their clients know that.
+#[test]
+fn a_session_that_was_made_in_advance_is_renewed() {
+    sim::run(async {
+        for seconds in [1, 20, 31, 59, 61, 80, 100] {
+            let bench = Bench::new().await;
+            bench.caller.call(Op::Binding).await.unwrap();
+            sleep(Duration::from_secs(seconds)).await;
+            bench.caller.call(Op::Post).await.unwrap();
+        }
+    });
+}
+
 /// Nothing fails with a host that is slow at most, whatever ends meanwhile: sessions, evidence, keys.
 #[test]
 fn an_honest_host_disturbs_nothing() {
