@@ -96,7 +96,7 @@ impl Running {
         self.metrics_addr
     }
 
-    /// Serves connections of one more listener, such as one that was inherited, until shutdown.
+    /// Serves the connections of one more listener, until shutdown.
     pub fn serve(&mut self, listener: impl Listener) {
         let (proxy, stopped) = (self.proxy.clone(), self.stop.subscribe());
         self.listeners.spawn(connection::serve(listener, proxy, stopped));

@@ -91,6 +91,19 @@ fn row_06_a_response_in_pieces_is_cut_at_every_byte() {
 }
 
 #[test]
+fn row_05_pieces_are_lost_or_come_in_another_order() {
+    let stream = Sweep { kind: Kind::Stream, op: Op::Upload, step: 3, must_fail: true };
+    sweep(false, stream, &[What::Drop, What::Later]);
+}
+
+#[test]
+fn row_05_pieces_come_twice() {
+    // What follows the end is ignored.
+    let stream = Sweep { kind: Kind::Stream, op: Op::Upload, step: 3, must_fail: false };
+    sweep(false, stream, &[What::Repeat]);
+}
+
+#[test]
 fn row_06_a_silent_host_is_given_up() {
     let stream = Sweep { kind: Kind::Stream, op: Op::Post, step: 5, must_fail: true };
     sweep(false, stream, &[What::Stall]);

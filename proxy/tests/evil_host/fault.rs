@@ -108,6 +108,12 @@ pub enum What {
     Splice(usize),
     /// From here on the bytes are those of the same exchange's other direction.
     Reflect,
+    /// What came together with the next byte is lost from there on,
+    Drop,
+    /// comes twice,
+    Repeat,
+    /// or comes after what comes next.
+    Later,
     /// From here on it comes in pieces of a few bytes.
     Trickle,
     Restart,
@@ -124,12 +130,14 @@ pub struct Editor {
     edit: Option<Edit>,
     offset: usize,
     trickle: bool,
+    /// To come later.
+    kept: Bytes,
     reached: bool,
 }
 
 impl Editor {
     pub fn new(edit: Option<Edit>) -> Self {
-        Self { edit, offset: 0, trickle: false, reached: false }
+        Self { edit, offset: 0, trickle: false, kept: Bytes::new(), reached: false }
     }
 
     /// True if the last chunk was the one to be edited.
@@ -139,6 +147,7 @@ impl Editor {
 
     pub fn apply(&mut self, mut chunk: Bytes) -> Vec<Piece> {
         let mut out = Vec::new();
+        let kept = std::mem::take(&mut self.kept);
         let due = |edit: &mut Edit| (self.offset..self.offset + chunk.len()).contains(&edit.at);
         let edit = self.edit.take_if(due);
         let begin = self.offset;
@@ -154,11 +163,15 @@ impl Editor {
                     chunk = bytes.into();
                 }
                 What::Insert(bytes) => out.push(Piece::Data(bytes)),
+                What::Drop => chunk.clear(),
+                What::Repeat => out.push(Piece::Data(chunk.clone())),
+                What::Later => self.kept = std::mem::take(&mut chunk),
                 What::Trickle => self.trickle = true,
                 what => out.push(Piece::Do(what)),
             }
         }
         self.data(chunk, &mut out);
+        self.data(kept, &mut out);
         out
     }
 

@@ -3,6 +3,7 @@
 use super::common::outer::{self, Body};
 use super::common::{EVIDENCE, STREAM};
 use super::fault::{Before, Editor, Fault, Kind, Piece, Route, Seen, What};
+use super::replay::Recorded;
 use super::sim;
 use super::world::{Which, Wire, World};
 use bytes::{Bytes, BytesMut};
@@ -27,25 +28,18 @@ type Plan = Box<dyn FnMut(&Seen) -> Fault + Send>;
 type Chunks = mpsc::Sender<io::Result<Bytes>>;
 
 /// For how long the host waits for what it does not need.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Both bodies of an exchange, as they were before the host touched them.
-#[derive(Clone)]
-pub struct Recorded {
-    pub kind: Kind,
-    pub request: Bytes,
-    pub response: Bytes,
-}
-
-type Bodies = Arc<Mutex<(Kind, [BytesMut; 2])>>;
+/// The bodies of an exchange so far, as they were before the host touched them.
+pub(super) type Bodies = Arc<Mutex<(Kind, [BytesMut; 2])>>;
 
 pub struct Host {
     pub world: Arc<World>,
     plan: Mutex<Plan>,
     counts: Mutex<HashMap<Kind, usize>>,
-    recorded: Mutex<Vec<Bodies>>,
-    held: Mutex<Vec<(Kind, Bytes)>>,
-    honest: AtomicBool,
+    pub(super) recorded: Mutex<Vec<Bodies>>,
+    pub(super) held: Mutex<Vec<(Kind, Bytes)>>,
+    pub(super) honest: AtomicBool,
     /// Edits that were reached.
     edits: AtomicUsize,
     misled: AtomicBool,
@@ -60,9 +54,9 @@ impl Host {
             world: world.clone(),
             plan: Mutex::new(Box::new(plan)),
             counts: Mutex::default(),
-            recorded: Mutex::default(),
-            held: Mutex::default(),
-            honest: AtomicBool::new(false),
+            pub(super) recorded: Mutex::default(),
+            pub(super) held: Mutex::default(),
+            pub(super) honest: AtomicBool::new(false),
             edits: AtomicUsize::new(0),
             misled: AtomicBool::new(false),
             log: Mutex::default(),
@@ -101,16 +95,6 @@ impl Host {
         }
     }
 
-    pub fn recorded(&self) -> Vec<Recorded> {
-        let recorded = self.recorded.lock().unwrap();
-        let bytes = |bodies: &Bodies| {
-            let (kind, [request, response]) = &*bodies.lock().unwrap();
-            let (request, response) = (request.clone().freeze(), response.clone().freeze());
-            Recorded { kind: *kind, request, response }
-        };
-        recorded.iter().map(bytes).collect()
-    }
-
     /// Connects a client.
     pub fn accept(self: &Arc<Self>) -> DuplexStream {
         let (client, wire) = self.world.pair();
@@ -123,36 +107,6 @@ impl Host {
         let mut tasks = self.tasks.lock().unwrap();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
-    }
-
-    /// Ends the mischief. What was held back reaches the proxy now.
-    pub async fn stop(self: &Arc<Self>) {
-        self.note("the host stops");
-        self.honest.store(true, Relaxed);
-        for (kind, body) in std::mem::take(&mut *self.held.lock().unwrap()) {
-            let _ = timeout(PATIENCE, self.deliver(kind, body)).await;
-        }
-    }
-
-    /// Sends everything once more, each over a connection of its own.
-    pub async fn repeat(self: &Arc<Self>) {
-        for Recorded { kind, request, .. } in self.recorded().iter().filter(is_stream) {
-            let _ = timeout(PATIENCE, self.deliver(*kind, request.clone())).await;
-        }
-    }
-
-    /// The same over one connection for all.
-    pub async fn repeat_together(self: &Arc<Self>) {
-        let together = async {
-            let mut sender = self.connect(Which::Current).await?;
-            for Recorded { kind, request, .. } in self.recorded().iter().filter(is_stream) {
-                sender.ready().await.ok()?;
-                let answer = sender.send_request(post(*kind, outer::whole(request.clone())));
-                answer.await.ok()?.into_body().collect().await.ok()?;
-            }
-            Some(())
-        };
-        let _ = timeout(PATIENCE, together).await;
     }
 
     /// Cuts every connection.
@@ -204,7 +158,7 @@ impl Host {
         let _ = server.serve_connection(TokioIo::new(wire), service).await;
     }
 
-    async fn connect(self: &Arc<Self>, which: Which) -> Option<SendRequest<Body>> {
+    pub(super) async fn connect(self: &Arc<Self>, which: Which) -> Option<SendRequest<Body>> {
         let wire = self.world.connect(which).await?;
         let (sender, connection) = handshake(TokioIo::new(wire)).await.ok()?;
         self.spawn(async { drop(connection.await) });
@@ -212,7 +166,7 @@ impl Host {
     }
 
     /// Sends a request to a proxy; gives the answer's head.
-    async fn send(
+    pub(super) async fn send(
         self: &Arc<Self>,
         which: Which,
         kind: Kind,
@@ -221,16 +175,6 @@ impl Host {
         let mut sender = self.connect(which).await.ok_or(io::ErrorKind::ConnectionRefused)?;
         let response = sender.send_request(post(kind, body)).await.map_err(io::Error::other)?;
         Ok(response)
-    }
-
-    /// Sends a request to the current proxy and reads the answer.
-    async fn deliver(self: &Arc<Self>, kind: Kind, body: Bytes) -> io::Result<(u16, Bytes)> {
-        let frozen = (kind == Kind::Evidence).then(sim::freeze);
-        let response = self.send(Which::Current, kind, outer::whole(body)).await?;
-        drop(frozen);
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.map_err(io::Error::other)?;
-        Ok((status, body.to_bytes()))
     }
 
     async fn exchange(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Body>> {
@@ -313,15 +257,6 @@ impl Host {
         }
     }
 
-    /// The nth body of a kind and direction that is not empty.
-    pub(super) fn recorded_body(&self, kind: Kind, direction: usize, n: usize) -> Bytes {
-        let side = |one: &Recorded| [&one.request, &one.response][direction].clone();
-        let recorded = self.recorded();
-        let bodies = recorded.iter().filter(|one| one.kind == kind).map(side);
-        let bodies: Vec<_> = bodies.filter(|body| !body.is_empty()).collect();
-        bodies.get(n % bodies.len().max(1)).cloned().unwrap_or_default()
-    }
-
     /// Passes a body on.
     async fn pump(
         self: Arc<Self>,
@@ -388,11 +323,7 @@ impl Host {
     }
 }
 
-fn is_stream(one: &&Recorded) -> bool {
-    !matches!(one.kind, Kind::Evidence | Kind::Tunnel)
-}
-
-fn post(kind: Kind, body: Body) -> Request<Body> {
+pub(super) fn post(kind: Kind, body: Body) -> Request<Body> {
     let path = if kind == Kind::Evidence { EVIDENCE } else { STREAM };
     Request::post(path).header("host", "enclave.test").body(body).unwrap()
 }

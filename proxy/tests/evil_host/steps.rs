@@ -114,7 +114,7 @@ fn row_01_every_step_goes_to_another_genuine_proxy() {
 }
 
 #[test]
-fn a_silent_or_slow_host_hangs_nothing() {
+fn row_32_a_silent_or_slow_host_hangs_nothing() {
     at_every_step(|_| {
         let wait = |seconds| Before::Wait(Duration::from_secs(seconds));
         vec![

@@ -188,7 +188,7 @@ impl Attester for Enclave {
     }
 }
 
-/// The host's end of a connection. Looks for the canary in all that passes.
+/// The host's end of a connection. Looks for the canary in all that passes (row 9).
 pub struct Wire {
     io: DuplexStream,
     leaked: Arc<AtomicBool>,
