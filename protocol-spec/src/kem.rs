@@ -15,8 +15,10 @@ use zeroize::Zeroizing;
 #[error("invalid KEM key or encapsulation")]
 pub struct KemError;
 
-type SenderContext<K> = AeadCtxS<ExportOnlyAead, HkdfSha256, K>;
-type ReceiverContext<K> = AeadCtxR<ExportOnlyAead, HkdfSha256, K>;
+/// Boxed: what is moved leaves a copy behind that nothing erases.
+type SenderContext<K> = Box<AeadCtxS<ExportOnlyAead, HkdfSha256, K>>;
+/// Boxed for the same reason.
+type ReceiverContext<K> = Box<AeadCtxR<ExportOnlyAead, HkdfSha256, K>>;
 type Private<K> = <K as HpkeKem>::PrivateKey;
 
 /// A KEM key pair. The private key stays in one place on the heap, and is erased when the pair is
@@ -100,7 +102,7 @@ fn setup_send<K: HpkeKem>(
     let public_key = K::PublicKey::from_bytes(public_key).map_err(|_| KemError)?;
     let (enc, context) = setup_sender_with_rng::<_, _, K>(&OpModeS::Base, &public_key, info, rng)
         .map_err(|_| KemError)?;
-    Ok((enc.to_bytes().to_vec(), context))
+    Ok((enc.to_bytes().to_vec(), Box::new(context)))
 }
 
 fn receive<K: HpkeKem>(
@@ -109,7 +111,7 @@ fn receive<K: HpkeKem>(
     info: &[u8],
 ) -> Result<ReceiverContext<K>, KemError> {
     let enc = K::EncappedKey::from_bytes(enc).map_err(|_| KemError)?;
-    setup_receiver(&OpModeR::Base, key, &enc, info).map_err(|_| KemError)
+    setup_receiver(&OpModeR::Base, key, &enc, info).map(Box::new).map_err(|_| KemError)
 }
 
 /// One end of an HPKE context, good for exporting secrets and nothing else.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use steve_protocol::evidence::{
     AppraisalError, Challenge, Evidence, MerkleTree, UnverifiedDocument, user_data,
 };
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -107,7 +108,12 @@ impl EvidenceService {
     /// Evidence that is fresh for `challenge`.
     pub(crate) async fn challenge(&self, challenge: Challenge) -> Result<Encoded, NoEvidence> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.try_send(Job::Challenge(challenge, reply)).map_err(|_| NoEvidence)?;
+        self.jobs.try_send(Job::Challenge(challenge, reply)).map_err(|error| {
+            if let TrySendError::Closed(_) = error {
+                self.gone();
+            }
+            NoEvidence
+        })?;
         let answer = timeout(self.challenge_timeout, answer).await.map_err(|_| NoEvidence)?;
         answer.map_err(|_| {
             // The attester has failed. That it works again must not be noticed at the next refresh only.
@@ -131,10 +137,15 @@ impl EvidenceService {
 
     /// Makes the unchallenged evidence anew.
     pub(crate) async fn renew(&self) -> Result<(), AttestError> {
-        let gone = || AttestError::Document("the attester's thread has ended".into());
+        let gone = || self.gone();
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Unchallenged(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    fn gone(&self) -> AttestError {
+        self.shared.works.store(false, Relaxed);
+        AttestError::Document("the attester's thread has ended".into())
     }
 
     /// Says that a new key generation is to be announced.
@@ -231,7 +242,7 @@ impl Owner {
         let begun = Instant::now();
         let document = self.attester.attest(&user_data(keys.config()), nonce);
         let document = document.and_then(|document| {
-            self.clock.set(timestamp_ms(&document)?);
+            self.clock.set(timestamp_ms(&document)?, begun);
             Ok(document)
         });
         self.metrics.evidence_call(document.is_ok(), begun.elapsed());

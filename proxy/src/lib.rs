@@ -17,6 +17,7 @@ mod evidence;
 mod keys;
 pub mod limits;
 mod metrics;
+mod padding;
 pub mod relay;
 mod routes;
 mod server;

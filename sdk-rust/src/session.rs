@@ -15,11 +15,11 @@ const MAX_STREAMS: usize = 512;
 /// Section 9.1).
 const MAX_SPREAD: u64 = 1000;
 
-/// How long a session is used before it is known that the proxy has dispatched a stream of it. The proxy
-/// drops it after twice this time (SPEC.md, Sections 8.3 and 12).
+/// How long a session is used before it is known that the proxy has dispatched a stream of it. The
+/// proxy drops it after twice this time (SPEC.md, Section 8.3).
 const UNCONFIRMED: Duration = Duration::from_secs(30);
-/// The same for a session that began with an early request, and a request that fails if the session is
-/// gone: a flood of handshakes can displace it earlier.
+/// The same for a request that fails if the session is gone, on a session that began with another
+/// request: a flood of handshakes can displace it earlier (SPEC.md, Section 12.3).
 const UNCONFIRMED_ONCE: Duration = Duration::from_secs(2);
 
 /// What a request can stand.
@@ -40,7 +40,7 @@ pub(crate) struct Session {
     streams: Arc<Semaphore>,
     opening: Mutex<BTreeSet<u64>>,
     ended: AtomicBool,
-    /// The first request went along with the handshake.
+    /// Its first request went along with the handshake.
     early: bool,
     /// False as long as the proxy may drop the session soon.
     confirmed: AtomicBool,

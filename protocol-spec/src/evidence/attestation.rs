@@ -102,7 +102,7 @@ impl<'a> UnverifiedDocument<'a> {
             public_key: public_key.map(<[u8]>::to_vec),
             user_data: user_data.map(<[u8]>::to_vec),
             nonce: nonce.map(<[u8]>::to_vec),
-            leaf_not_after_ms: leaf.not_after_ms,
+            not_after_ms: leaf.not_after_ms,
         }
     }
 
@@ -123,7 +123,7 @@ pub struct AttestationDocument {
     public_key: Option<Vec<u8>>,
     user_data: Option<Vec<u8>>,
     nonce: Option<Vec<u8>>,
-    leaf_not_after_ms: u64,
+    not_after_ms: u64,
 }
 
 impl AttestationDocument {
@@ -192,8 +192,8 @@ impl AttestationDocument {
         self.nonce.as_deref()
     }
 
-    /// Until when the signing certificate is valid, inclusive, in milliseconds since 1970.
-    pub fn leaf_not_after_ms(&self) -> u64 {
-        self.leaf_not_after_ms
+    /// Until when all its certificates are valid, inclusive, in milliseconds since 1970.
+    pub fn not_after_ms(&self) -> u64 {
+        self.not_after_ms
     }
 }

@@ -163,7 +163,7 @@ pub(super) fn validate<'a>(
         cabundle.iter().chain([&certificate]).map(|der| CertificateDer::from(*der)).collect();
     let leaf_position = cabundle.len();
     let mut issuer = None;
-    let mut not_after_ms = 0;
+    let mut not_after_ms = u64::MAX;
     for (position, der) in ders.iter().enumerate() {
         let fail = |problem: CertificateProblem| problem.at(position);
         EndEntityCert::try_from(der).map_err(|error| fail(error.into()))?;
@@ -173,7 +173,7 @@ pub(super) fn validate<'a>(
             return Err(fail(CertificateProblem::Issuer));
         }
         check_form(&parsed, verifier).map_err(fail)?;
-        not_after_ms = check_validity(&parsed, at_ms).map_err(fail)?;
+        not_after_ms = not_after_ms.min(check_validity(&parsed, at_ms).map_err(fail)?);
         let below = leaf_position.checked_sub(position + 1);
         check_role(&parsed, below).map_err(fail)?;
         issuer = Some(tbs.subject().clone());

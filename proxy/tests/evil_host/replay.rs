@@ -62,7 +62,11 @@ impl Host {
     }
 
     /// Sends a request to the current proxy and reads the answer.
-    pub(super) async fn deliver(self: &Arc<Self>, kind: Kind, body: Bytes) -> io::Result<(u16, Bytes)> {
+    pub(super) async fn deliver(
+        self: &Arc<Self>,
+        kind: Kind,
+        body: Bytes,
+    ) -> io::Result<(u16, Bytes)> {
         let frozen = (kind == Kind::Evidence).then(sim::freeze);
         let response = self.send(Which::Current, kind, outer::whole(body)).await?;
         drop(frozen);
