@@ -28,4 +28,4 @@ mod upstream;
 pub use config::Config;
 pub use error::{ConfigError, StartError};
 pub use limits::Limits;
-pub use server::{Running, start};
+pub use server::{Listener, Running, start};

@@ -3,9 +3,11 @@ use crate::error::BuildError;
 use crate::origin::Origin;
 use crate::sessions::Sessions;
 use crate::suites::default_suites;
-use crate::transport::{Transport, certificates};
+use crate::transport::{self, Dial, Transport, certificates};
 use crate::trusted::Appraisal;
+use http::Uri;
 use rustls::pki_types::CertificateDer;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 #[cfg(feature = "dangerous-trust-anchor")]
@@ -13,6 +15,7 @@ use steve_protocol::evidence::TrustAnchor;
 use steve_protocol::evidence::{Appraiser, PinStore, Policy};
 use steve_protocol::shaping::Shaping;
 use steve_protocol::suite::Suite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -25,6 +28,7 @@ pub struct ClientBuilder {
     suites: Vec<Suite>,
     tls_roots: Vec<Vec<u8>>,
     connect_timeout: Duration,
+    dial: Option<Dial>,
     request_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     early_data: bool,
@@ -50,6 +54,7 @@ impl ClientBuilder {
             suites: default_suites(),
             tls_roots: Vec::new(),
             connect_timeout: CONNECT_TIMEOUT,
+            dial: None,
             request_timeout: None,
             idle_timeout: None,
             early_data: true,
@@ -84,6 +89,19 @@ impl ClientBuilder {
     /// What STEVE protects does not depend on the outer TLS.
     pub fn tls_roots(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.tls_roots.push(certificates.into());
+        self
+    }
+
+    /// Opens connections with `dial` instead of by name and TCP: over a Unix socket, a vsock or a SOCKS
+    /// proxy. It gets a URI with the scheme and authority of the service. For https, TLS goes on top;
+    /// the [connect timeout](Self::connect_timeout) covers both.
+    pub fn dial_with<D, F, C>(mut self, dial: D) -> Self
+    where
+        D: Fn(Uri) -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<C>> + Send + 'static,
+        C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.dial = Some(transport::dial(dial));
         self
     }
 
@@ -170,7 +188,7 @@ impl ClientBuilder {
         for encoded in &self.tls_roots {
             roots.extend(certificates(encoded).map_err(BuildError::TlsRoot)?);
         }
-        let transport = Transport::new(&origin, roots, self.connect_timeout)?;
+        let transport = Transport::new(&origin, roots, self.connect_timeout, self.dial.clone())?;
         let appraisal = Appraisal::new(self.appraiser(policy)?, origin.to_string().into());
         Ok(Client {
             inner: Arc::new(Inner {

@@ -18,7 +18,7 @@ use crate::padding;
 use crate::sessions::Sessions;
 use crate::stream::Waiting;
 use crate::upstream::{AppProtocol, Upstream};
-pub(crate) use listener::Listener;
+pub use listener::Listener;
 use listener::{bind_tcp, bind_vsock};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -97,6 +97,12 @@ impl Running {
     /// The TCP address that metrics are served on, with the real port.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics_addr
+    }
+
+    /// Serves the connections of one more listener, until shutdown.
+    pub fn serve(&mut self, listener: impl Listener) {
+        let (proxy, stopped) = (self.proxy.clone(), self.stop.subscribe());
+        self.listeners.spawn(connection::serve(listener, proxy, stopped));
     }
 
     /// Turns health red, refuses new streams, and waits for open ones for up to
