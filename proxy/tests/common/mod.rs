@@ -72,7 +72,13 @@ impl Fixture {
     /// A client of the SDK for this proxy.
     #[cfg(feature = "demo")]
     pub fn sdk(&self) -> steve_sdk::Client {
-        steve_sdk::Client::builder(format!("http://{}", self.address))
+        self.sdk_through(self.address)
+    }
+
+    /// The same, through somebody who forwards to it.
+    #[cfg(feature = "demo")]
+    pub fn sdk_through(&self, address: SocketAddr) -> steve_sdk::Client {
+        steve_sdk::Client::builder(format!("http://{address}"))
             .policy(Policy::pinned([self.profile.clone()]).unwrap())
             .dangerous_attestation_root(self.root_pem.clone())
             .build()
