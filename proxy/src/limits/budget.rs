@@ -105,8 +105,8 @@ impl Budget {
             0
         };
         let max_idempotent_requests =
-            limits.max_idempotent_requests.min(all / 8 / IDEMPOTENT_REQUEST_BYTES);
-        let idempotent_responses = if max_idempotent_requests > 0 { all / 32 } else { 0 };
+            limits.max_idempotent_requests.min(all / 16 / IDEMPOTENT_REQUEST_BYTES);
+        let idempotent_responses = if max_idempotent_requests > 0 { all / 64 } else { 0 };
         let total = all
             - max_idempotent_requests * IDEMPOTENT_REQUEST_BYTES
             - idempotent_responses
@@ -188,7 +188,7 @@ mod tests {
         let budget = Budget::new(&Limits::default(), true);
         assert!(budget.connections.available_permits() >= 600);
         let streams: Vec<_> = std::iter::from_fn(|| budget.stream()).collect();
-        assert!((950..4096).contains(&streams.len()), "{}", streams.len());
+        assert!((1000..4096).contains(&streams.len()), "{}", streams.len());
         let (used, total) = budget.usage();
         assert!(total - used < STREAM_BYTES);
         drop(streams);

@@ -37,8 +37,8 @@ pub struct Limits {
     /// of the memory budget.
     pub max_early_requests: usize,
     /// Requests with an idempotency key that are remembered as long as the process lives; further ones
-    /// are refused. 0: none are admitted. Each takes 192 bytes, and all of them at most an eighth of
-    /// the memory budget. Their responses get 1/32 of it; the oldest make room.
+    /// are refused. 0: none are admitted. Each takes 192 bytes, and all of them at most a sixteenth of
+    /// the memory budget. Their responses get 1/64 of it; the oldest make room.
     pub max_idempotent_requests: usize,
     /// Longest body of a request with an idempotency key in bytes, and longest response body that is
     /// kept for its repetitions.
