@@ -195,6 +195,55 @@ async fn row_08_a_copy_that_the_host_releases_late_executes_nothing() {
 }
 
 #[tokio::test]
+async fn responses_without_a_body_are_repeated_too() {
+    let address = app::serve(|request| async move {
+        let mut response = app::text("");
+        if request.method() == "DELETE" {
+            *response.status_mut() = http::StatusCode::NO_CONTENT;
+        }
+        response
+    });
+    let proxy = Fixture::start(address.await).await;
+    let session = proxy.connect(SUITE).await;
+    for (method, letter, status) in [("DELETE", 'a', 204), ("HEAD", 'b', 200), ("POST", 'c', 200)] {
+        for _ in 0..2 {
+            let call = Call::new(method, "/").field("steve-idempotency-key", &key(letter));
+            let answer = call.send(proxy.address, &session).await.unwrap();
+            assert_eq!((answer.status, answer.text()), (status, ""), "{method}");
+        }
+    }
+}
+
+/// A response without an end would otherwise be read for a day.
+#[tokio::test]
+async fn an_execution_that_nobody_waits_for_ends() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = open.clone();
+    let address = app::serve(move |_| {
+        count.fetch_add(1, SeqCst);
+        let (sender, body) = outer::channel();
+        let count = count.clone();
+        tokio::spawn(async move {
+            sender.closed().await;
+            count.fetch_sub(1, SeqCst);
+        });
+        async { Response::new(body) }
+    });
+    let proxy = Fixture::with(address.await, |config| {
+        config.limits.app_response_timeout = Duration::from_millis(300);
+    });
+    let proxy = proxy.await;
+    let session = proxy.connect(SUITE).await;
+    let call = keyed("/", 'a');
+    let lost = tokio::time::timeout(Duration::from_secs(1), call.send(proxy.address, &session));
+    lost.await.unwrap_err();
+    eventually("it ends", || open.load(SeqCst) == 0).await;
+    let failure = call.send(proxy.address, &session).await.unwrap_err();
+    assert_eq!(failure, Failure::Reset(ResetCode::APP_FAILED));
+    assert_eq!(open.load(SeqCst), 0);
+}
+
+#[tokio::test]
 async fn an_early_request_may_have_a_key() {
     let (app, address) = Counting::start(true).await;
     let proxy = Fixture::start(address).await;

@@ -23,8 +23,11 @@ pub(crate) const FIELD: HeaderName = HeaderName::from_static("steve-idempotency-
 ///
 /// One key is for one request: the same method, URI, fields and body. Whoever knows the key, and that,
 /// can read the response: it must come from a random generator, and is a secret of this client. The
-/// app does not see it. The enclave reads the whole request before it hands it to the app, and limits
+/// app does not see it. If the request is sent [`Early`](crate::Early), what is said there of decrypting
+/// the request goes for the response as well, while that is kept. The enclave reads the whole request before it hands it to the app, and limits
 /// it (1 MiB, unless configured otherwise).
+///
+/// [`Error::Timeout`] says nothing about the outcome either, nor does an answer that was dropped.
 ///
 /// A response whose body is cut off is not asked for again; the same request with the same key gives
 /// it once more, as long as the enclave keeps it. An answer with the field `steve-error` tells when it

@@ -11,7 +11,8 @@ use http::Request;
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::select;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// What a request with a key is executed with.
 pub(crate) struct Dispatch {
@@ -69,8 +70,13 @@ impl Dispatch {
     }
 
     async fn execute(self, exchange: Exchange, mut writer: Writer) {
-        let recording = self.record(exchange, &mut writer);
-        let end = timeout_at(self.end, recording).await.unwrap_or(Err(SendError::Timeout));
+        let reading = writer.recording();
+        let end = select! {
+            end = self.record(exchange, &mut writer) => end,
+            // Who only comes to leave must not keep the app busy for as long as a stream may live.
+            () = reading.abandoned(self.response_timeout) => Err(SendError::Timeout),
+            () = sleep_until(self.end) => Err(SendError::Timeout),
+        };
         writer.end(end);
     }
 

@@ -12,7 +12,9 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{Instant, sleep_until};
 
 /// Memory is taken in pieces of this size, in bytes: an app that sends a byte at a time does not make
 /// the proxy keep a buffer for each.
@@ -21,7 +23,11 @@ pub(super) const BLOCK: usize = 16 * 1024;
 const FIELD_BYTES: usize = 128;
 
 /// What came of the response, and who is reading it.
-pub(super) struct Recording(Mutex<State>);
+pub(super) struct Recording {
+    state: Mutex<State>,
+    /// The last reader has left.
+    unread: Notify,
+}
 
 struct State {
     head: Option<(StatusCode, HeaderMap)>,
@@ -35,6 +41,8 @@ struct State {
     is_kept: bool,
     readers: HashMap<u64, Place>,
     next_reader: u64,
+    /// When the last reader left; none while there are any.
+    unread_since: Option<Instant>,
     writer: Option<Waker>,
     room: Vec<OwnedSemaphorePermit>,
 }
@@ -47,7 +55,7 @@ struct Place {
 
 impl Default for Recording {
     fn default() -> Self {
-        Self(Mutex::new(State {
+        let state = State {
             head: None,
             blocks: Vec::new(),
             dropped: 0,
@@ -56,9 +64,11 @@ impl Default for Recording {
             is_kept: true,
             readers: HashMap::new(),
             next_reader: 0,
+            unread_since: None,
             writer: None,
             room: Vec::new(),
-        }))
+        };
+        Self { state: Mutex::new(state), unread: Notify::new() }
     }
 }
 
@@ -72,11 +82,24 @@ impl Recording {
         let id = state.next_reader;
         state.next_reader += 1;
         state.readers.insert(id, Place { offset: 0, waker: None });
+        state.unread_since = None;
         Some(RecordedBody { recording: self.clone(), id, has_ended: false })
     }
 
+    /// Ready when nobody has been reading for `patience`.
+    pub(super) async fn abandoned(&self, patience: Duration) {
+        loop {
+            let since = self.lock().unread_since;
+            match since {
+                Some(since) if since.elapsed() >= patience => return,
+                Some(since) => sleep_until(since + patience).await,
+                None => self.unread.notified().await,
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,6 +193,11 @@ impl Writer {
     pub(super) fn trailers(&mut self, trailers: HeaderMap) {
         self.hold(fields_len(&trailers));
         self.recording.lock().trailers = Some(trailers);
+    }
+
+    /// What it records to.
+    pub(super) fn recording(&self) -> Arc<Recording> {
+        self.recording.clone()
     }
 
     /// Nothing more is to come.
@@ -319,6 +347,10 @@ impl Drop for RecordedBody {
         let mut state = self.recording.lock();
         state.readers.remove(&self.id);
         state.wake_writer();
+        if state.readers.is_empty() {
+            state.unread_since = Some(Instant::now());
+            self.recording.unread.notify_one();
+        }
     }
 }
 

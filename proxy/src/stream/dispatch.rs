@@ -61,8 +61,7 @@ pub(super) fn dispatch(proxy: &Proxy, opened: Opened, source: Source) -> Box<Out
     let complete = rest.complete || kind.upgrade.is_some();
     let inbound = Arc::new(Inbound::new(source, opener, session, rest, record.clone()));
     let sent = head.and_then(|(head, key)| {
-        let key = key.zip(budget.clone());
-        send(proxy, head, key, complete, &inbound, &record)
+        send(proxy, head, key, complete, &inbound, budget.as_ref(), &record)
     });
     let limits = &proxy.limits;
     let mut outbound =
@@ -142,9 +141,10 @@ fn key_of(proxy: &Proxy, head: &RequestHead) -> Result<Option<KeyHash>, AppError
 fn send(
     proxy: &Proxy,
     head: AppHead,
-    key: Option<(KeyHash, StreamBudget)>,
+    key: Option<KeyHash>,
     complete: bool,
     inbound: &Arc<Inbound>,
+    budget: Option<&StreamBudget>,
     record: &Record,
 ) -> Result<(Exchange, mpsc::Receiver<Bytes>), NotSent> {
     let mut request = Request::new(());
@@ -163,8 +163,9 @@ fn send(
         }
     };
     let exchange = match key {
-        Some((key, budget)) => {
-            let dispatch = keyed(proxy, budget, record);
+        Some(key) => {
+            let budget = budget.ok_or(NotSent::Reset(ResetCode::REFUSED))?;
+            let dispatch = keyed(proxy, budget.clone(), record);
             idempotent::exchange(dispatch, key, request, inbound.clone(), on_interim)
         }
         None => {

@@ -5,6 +5,8 @@ use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body_util::BodyExt;
 use std::thread;
+use std::time::Duration;
+use tokio::time::timeout;
 
 const REQUEST: RequestHash = [1; 32];
 
@@ -163,6 +165,22 @@ async fn a_response_that_is_too_long_passes_and_is_not_kept() {
     assert!(largest <= 4 * BLOCK, "{largest}");
     assert_eq!(error(&memory, 1), Some(KeyError::ResponseGone));
     assert!(memory.room((1 << 20) - BLOCK).is_some(), "its room is free again");
+}
+
+#[tokio::test]
+async fn an_execution_is_abandoned_when_nobody_has_read_it_for_long() {
+    let memory = memory(9, 1 << 20, 1 << 20);
+    let (writer, reader) = new(&memory, 1);
+    let recording = writer.recording();
+    let patience = Duration::from_millis(20);
+    let abandoned = || recording.abandoned(patience);
+    assert!(timeout(5 * patience, abandoned()).await.is_err(), "somebody reads");
+    drop(reader);
+    abandoned().await;
+    let back = again(&memory, 1).unwrap();
+    assert!(timeout(5 * patience, abandoned()).await.is_err(), "somebody reads again");
+    drop(back);
+    abandoned().await;
 }
 
 #[tokio::test]
