@@ -8,7 +8,7 @@ use bytes::Bytes;
 use common::client::{Call, Failure, Reader, read};
 use common::early::{deliver, early};
 use common::outer::Body;
-use common::{Fixture, STREAM, app, eventually, outer};
+use common::{Fixture, STREAM, app, eventually, h2c, outer};
 use futures_util::future::join_all;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
@@ -210,6 +210,37 @@ async fn responses_without_a_body_are_repeated_too() {
             let call = Call::new(method, "/").field("steve-idempotency-key", &key(letter));
             let answer = call.send(proxy.address, &session).await.unwrap();
             assert_eq!((answer.status, answer.text()), (status, ""), "{method}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_and_trailers_arrive_whole_over_both_protocols() {
+    let http1 = Fixture::start(app::echo().await).await;
+    let (http2, _) = h2c::serve(|request| async move {
+        let collected = request.into_body().collect().await.unwrap();
+        let sum = collected.trailers().map(|trailers| trailers["x-sum"].to_str().unwrap());
+        let mut text = format!("trailer x-sum: {}\n", sum.unwrap_or("none")).into_bytes();
+        text.extend_from_slice(&collected.to_bytes());
+        app::text(text)
+    })
+    .await;
+    let http2 = h2c::fixture(http2).await;
+    for proxy in [&http1, &http2] {
+        let session = proxy.connect(SUITE).await;
+        let body = "x".repeat(300_000);
+        let call = Call::post("/", body.clone()).field("steve-idempotency-key", &key('a'));
+        let with_trailers = Call::post("/", body.clone())
+            .field("steve-idempotency-key", &key('b'))
+            .field("trailer", "x-sum")
+            .trailer("x-sum", "9");
+        for (call, has_trailers) in [(call, false), (with_trailers, true)] {
+            for _ in 0..2 {
+                let answer = call.send(proxy.address, &session).await.unwrap();
+                let text = answer.text();
+                assert!(text.ends_with(&format!("\n{body}")), "{} bytes", text.len());
+                assert_eq!(text.contains("trailer x-sum: 9\n"), has_trailers, "{}", &text[..100]);
+            }
         }
     }
 }
