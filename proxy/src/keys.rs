@@ -23,11 +23,19 @@ pub(crate) struct KeyPlan {
     pub(crate) early_requests: usize,
 }
 
+impl KeyPlan {
+    /// For how long a generation is honoured.
+    fn life(&self) -> Duration {
+        self.rotation + self.overlap
+    }
+}
+
 struct Generations {
     current: Arc<EnclaveKeys>,
     /// When `current` was made.
     born: Instant,
-    previous: Option<Arc<EnclaveKeys>>,
+    /// With when it ends to be honoured.
+    previous: Option<(Arc<EnclaveKeys>, Instant)>,
 }
 
 /// The generations that are honoured now. A generation is erased when the ring lets go of it.
@@ -60,9 +68,15 @@ impl KeyRing {
         self.read(|generations| generations.current.clone())
     }
 
-    /// All generations that are honoured.
-    pub(crate) fn honoured(&self) -> (Arc<EnclaveKeys>, Option<Arc<EnclaveKeys>>) {
-        self.read(|generations| (generations.current.clone(), generations.previous.clone()))
+    /// The generations that are honoured. One that has reached its end is not, erased or not.
+    pub(crate) fn honoured(&self) -> [Option<Arc<EnclaveKeys>>; 2] {
+        let now = Instant::now();
+        self.read(|Generations { current, born, previous }| {
+            let current = Some((current, *born + self.plan.life()));
+            let previous = previous.as_ref().map(|(keys, end)| (keys, *end));
+            [current, previous]
+                .map(|keys| keys.filter(|(_, end)| now < *end).map(|(keys, _)| keys.clone()))
+        })
     }
 
     fn read<T>(&self, f: impl FnOnce(&Generations) -> T) -> T {
@@ -78,8 +92,10 @@ impl KeyRing {
         let born = Instant::now();
         let next = generate(&self.plan, epoch, self.instance, &self.clock, &self.entropy)?;
         self.write(|generations| {
+            let end = generations.born + self.plan.life();
+            let previous = std::mem::replace(&mut generations.current, next);
+            generations.previous = Some((previous, end));
             generations.born = born;
-            generations.previous = Some(std::mem::replace(&mut generations.current, next));
         });
         Ok(())
     }
@@ -113,8 +129,7 @@ fn generate(
     clock: &NsmClock,
     entropy: &Entropy,
 ) -> Result<Arc<EnclaveKeys>, StartError> {
-    let life = plan.rotation + plan.overlap;
-    let not_after = clock.now_ms().saturating_add(life.as_millis() as u64);
+    let not_after = clock.now_ms().saturating_add(plan.life().as_millis() as u64);
     let keys = EnclaveKeys::generate(
         &plan.suites,
         epoch,

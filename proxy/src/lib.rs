@@ -18,6 +18,7 @@ mod idempotent;
 mod keys;
 pub mod limits;
 mod metrics;
+mod padding;
 pub mod relay;
 mod routes;
 mod server;

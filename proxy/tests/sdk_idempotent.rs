@@ -146,7 +146,7 @@ async fn scene() -> Scene {
     let attester = attester.unwrap();
     let other = Fixture::with_attester(app, |_| (), |_| Box::new(attester)).await;
     let (host, address) = Host::start(proxy.address, other.address).await;
-    let client = proxy.sdk_through(address);
+    let client = proxy.sdk_at(address, |builder| builder);
     Scene { executed, proxy, _other: other, host, address, client }
 }
 
@@ -232,7 +232,7 @@ async fn row_08_another_instance_does_not_get_what_one_may_have_executed() {
         assert_eq!(pay(&scene.client, &new, early).await.unwrap(), "execution 2");
         *scene.host.target.lock().unwrap() = scene.proxy.address;
         scene.client.verify().await.unwrap();
-        let back = scene.proxy.sdk_through(scene.address);
+        let back = scene.proxy.sdk_at(scene.address, |builder| builder);
         assert_eq!(pay(&back, &kept, early).await.unwrap(), "execution 1");
         assert_eq!(scene.executed.load(SeqCst), 2);
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 #[cfg(feature = "dangerous-trust-anchor")]
 use steve_protocol::evidence::TrustAnchor;
 use steve_protocol::evidence::{Appraiser, PinStore, Policy};
+use steve_protocol::shaping::Shaping;
 use steve_protocol::suite::Suite;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,6 +28,7 @@ pub struct ClientBuilder {
     request_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     early_data: bool,
+    shaping: Shaping,
     max_evidence_age: Option<Duration>,
     max_clock_skew: Option<Duration>,
     #[cfg(feature = "dangerous-trust-anchor")]
@@ -51,6 +53,7 @@ impl ClientBuilder {
             request_timeout: None,
             idle_timeout: None,
             early_data: true,
+            shaping: Shaping::default(),
             max_evidence_age: None,
             max_clock_skew: None,
             #[cfg(feature = "dangerous-trust-anchor")]
@@ -111,6 +114,17 @@ impl ClientBuilder {
         self
     }
 
+    /// Pads requests, and asks the proxy to pad responses at least so: lengths and times of what is sent
+    /// tell much about it, above all of text that comes token by token. With `coalesce`, bodies that are
+    /// streams leave at fixed distances, so do responses. Without this: not at all.
+    ///
+    /// Takes a [`Padding`](crate::Padding), or a [`Shaping`] such as `"padme, coalesce=50".parse()?`.
+    /// The README says what it costs and what it does not hide.
+    pub fn padding(mut self, padding: impl Into<Shaping>) -> Self {
+        self.shaping = padding.into();
+        self
+    }
+
     /// How old evidence may be, and for how long a verified enclave is used before it is asked for
     /// fresh evidence. Without this: 5 minutes.
     pub fn max_evidence_age(mut self, age: Duration) -> Self {
@@ -167,6 +181,7 @@ impl ClientBuilder {
                 request_timeout: self.request_timeout,
                 idle_timeout: self.idle_timeout,
                 early_data: self.early_data,
+                shaping: self.shaping,
                 sessions: Sessions::default(),
             }),
         })

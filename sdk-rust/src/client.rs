@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use steve_protocol::evidence::{Policy, VerifiedEnclave};
+use steve_protocol::shaping::Shaping;
 use steve_protocol::suite::Suite;
 
 /// Sessions tried for one stream: they can end while a request waits for its turn.
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) early_data: bool,
+    pub(crate) shaping: Shaping,
     pub(crate) sessions: Sessions,
 }
 
@@ -77,7 +79,9 @@ impl Client {
         }
     }
 
-    /// Replaces the policy of this client and its clones. Nothing is sent.
+    /// Replaces the policy of this client and its clones. Nothing is sent. A signed policy is not
+    /// replaced by an older one of its namespace: callers that load policies at the same time need not
+    /// agree on who comes last.
     ///
     /// Requests from now on go to an enclave that was verified under the new policy; those that have
     /// begun come to their end under the old one.
@@ -111,6 +115,9 @@ impl Client {
     /// The first request of a session goes along with its handshake if its method is safe; see
     /// [`Early`].
     ///
+    /// With [`Shaping`] in its extensions it is padded otherwise than
+    /// [`ClientBuilder::padding`] says.
+    ///
     /// Informational responses go to [`OnInformational`](crate::OnInformational).
     ///
     /// Dropping the future cancels the exchange.
@@ -119,7 +126,7 @@ impl Client {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(body);
         // Not idempotent methods: the original may come after requests sent later (SPEC.md, 13.4).
         let repeatable = parts.method.is_safe() || parts.extensions.get::<Idempotent>().is_some();
@@ -129,6 +136,7 @@ impl Client {
             Some(Early(early)) => *early,
             None => self.inner.early_data && parts.method.is_safe(),
         };
+        parts.extensions.get_or_insert(self.inner.shaping);
         let prepared = Prepared::new(&self.inner.origin, parts, &body)?;
         let exchange = self.inner.send(&prepared, body, sending, early, &mut reach);
         match self.inner.request_timeout {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use steve_protocol::evidence::VerifiedEnclave;
 use steve_protocol::handshake::{EarlyHandshake, EarlyOutcome};
 use steve_protocol::key_config::Instance;
+use steve_protocol::shaping::Shaping;
 use steve_protocol::stream::{MessageOpener, MessageSealer, Request, SealError};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -49,6 +50,7 @@ pub struct Early(pub bool);
 pub(crate) struct Offer {
     head: Bytes,
     body: Bytes,
+    shaping: Shaping,
     outcome: Mutex<Outcome>,
     /// A byte of it may have left the client.
     sent: Arc<AtomicBool>,
@@ -114,7 +116,8 @@ impl Offer {
         (small && !prepared.expects_continue()).then(|| {
             let (head, body) = (prepared.head().clone(), body.clone());
             let (outcome, sent) = (Mutex::new(Outcome::Open), Arc::default());
-            Arc::new(Self { head, body, outcome, sent, only, instance: OnceLock::new() })
+            let shaping = prepared.shaping();
+            Arc::new(Self { head, body, shaping, outcome, sent, only, instance: OnceLock::new() })
         })
     }
 
@@ -131,9 +134,11 @@ impl Offer {
     /// ClientHello and request.
     fn seal(&self, hello: &[u8], mut sealer: MessageSealer<Request>) -> Result<Bytes, SealError> {
         let mut out = BytesMut::from(hello);
+        sealer.set_shaping(self.shaping);
         sealer.head(&self.head, self.body.is_empty(), &mut out)?;
         if !self.body.is_empty() {
             sealer.data(&self.body, true, &mut out)?;
+            sealer.settle(&mut out)?;
         }
         Ok(out.freeze())
     }

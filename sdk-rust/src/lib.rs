@@ -83,6 +83,7 @@ pub use steve_protocol::evidence::{
     SignatureFormatError, SignedPolicy, SignerKey, SignerKeyError, VerifiedEnclave,
 };
 pub use steve_protocol::handshake::HandshakeError;
+pub use steve_protocol::shaping::{BlockLen, Interval, Padding, Shaping, ShapingError};
 pub use steve_protocol::stream::{ResetCode, StreamError};
 pub use steve_protocol::suite::Suite;
 pub use suites::default_suites;

@@ -8,6 +8,7 @@ use crate::request_body::RequestBody;
 use crate::retry::Idempotent;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use steve_protocol::shaping::Shaping;
 
 /// A request in the making; see [`Client::get`] and its siblings.
 #[must_use = "a request does nothing before it is sent"]
@@ -83,6 +84,15 @@ impl RequestBuilder {
     pub fn early(self, early: bool) -> Self {
         self.change(|request| {
             request.extensions_mut().insert(Early(early));
+            Ok(())
+        })
+    }
+
+    /// Pads this request and its response otherwise than
+    /// [`ClientBuilder::padding`](crate::ClientBuilder::padding) says.
+    pub fn padding(self, padding: impl Into<Shaping>) -> Self {
+        self.change(|request| {
+            request.extensions_mut().insert(padding.into());
             Ok(())
         })
     }

@@ -15,11 +15,11 @@ const MAX_STREAMS: usize = 512;
 /// Section 9.1).
 const MAX_SPREAD: u64 = 1000;
 
-/// How long a session is used that began with an early request, before it is known that the proxy has
-/// dispatched a stream of it. The proxy drops it after twice this time (SPEC.md, Section 12).
+/// How long a session is used before it is known that the proxy has dispatched a stream of it. The
+/// proxy drops it after twice this time (SPEC.md, Section 8.3).
 const UNCONFIRMED: Duration = Duration::from_secs(30);
-/// The same for a request that fails if the session is gone: a flood of handshakes can displace it
-/// earlier.
+/// The same for a request that fails if the session is gone, on a session that began with another
+/// request: a flood of handshakes can displace it earlier (SPEC.md, Section 12.3).
 const UNCONFIRMED_ONCE: Duration = Duration::from_secs(2);
 
 /// What a request can stand.
@@ -40,6 +40,8 @@ pub(crate) struct Session {
     streams: Arc<Semaphore>,
     opening: Mutex<BTreeSet<u64>>,
     ended: AtomicBool,
+    /// Its first request went along with the handshake.
+    early: bool,
     /// False as long as the proxy may drop the session soon.
     confirmed: AtomicBool,
 }
@@ -62,7 +64,8 @@ impl Session {
             streams: Arc::new(Semaphore::new(streams)),
             opening: Mutex::default(),
             ended: AtomicBool::new(false),
-            confirmed: AtomicBool::new(!early),
+            early,
+            confirmed: AtomicBool::new(false),
         }
     }
 
@@ -84,8 +87,8 @@ impl Session {
         let lifetime = nine_tenths(self.core.parameters().lifetime);
         let lifetime = match sending {
             _ if self.confirmed.load(Relaxed) => lifetime,
-            Sending::Repeatable => lifetime.min(UNCONFIRMED),
-            Sending::Once => lifetime.min(UNCONFIRMED_ONCE),
+            Sending::Once if self.early => lifetime.min(UNCONFIRMED_ONCE),
+            _ => lifetime.min(UNCONFIRMED),
         };
         lifetime.saturating_sub(Duration::from_millis(elapsed_ms))
     }

@@ -119,6 +119,9 @@ impl Inner {
     }
 
     pub(crate) async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {
+        if !trusted.is_valid() {
+            return Err(HandshakeError::EvidenceExpired.into());
+        }
         within(Stage::Handshake, async {
             let mut rng = trusted::rng()?;
             let started_ms = trusted.clock.now_ms();

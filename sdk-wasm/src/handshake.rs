@@ -6,6 +6,7 @@ use crate::stream::Stream;
 use crate::{hex, milliseconds, rng};
 use steve_protocol::handshake::ClientHandshake;
 use steve_protocol::session::ClientSession;
+use steve_protocol::shaping::{Shaping, ShapingError};
 use steve_protocol::suite::Suite;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -14,13 +15,25 @@ use wasm_bindgen::prelude::wasm_bindgen;
 pub struct Handshake {
     handshake: ClientHandshake,
     hello: Vec<u8>,
+    shaping: Shaping,
 }
 
 #[wasm_bindgen]
 impl Handshake {
     /// Starts with a verified enclave. `suites` are the names allowed, in order of preference.
+    /// `padding` says how streams are padded (SPEC.md, Section 9.8).
     #[wasm_bindgen(constructor)]
-    pub fn new(enclave: &Enclave, suites: Vec<String>, now_ms: f64) -> Result<Self, Fault> {
+    pub fn new(
+        enclave: &Enclave,
+        suites: Vec<String>,
+        now_ms: f64,
+        padding: Option<String>,
+    ) -> Result<Self, Fault> {
+        let invalid = |error| Fault::new("invalid-options", format_args!("padding: {error}"));
+        let shaping = match padding {
+            Some(padding) => padding.parse().map_err(|error: ShapingError| invalid(error))?,
+            None => Shaping::default(),
+        };
         let known = |name: &String| {
             let unknown = || {
                 Fault::new("invalid-options", format_args!("there is no suite named \"{name}\""))
@@ -30,7 +43,7 @@ impl Handshake {
         let suites = suites.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         let now_ms = milliseconds(now_ms);
         let (handshake, hello) = ClientHandshake::start(&enclave.0, &suites, now_ms, &mut rng())?;
-        Ok(Self { handshake, hello })
+        Ok(Self { handshake, hello, shaping })
     }
 
     /// The ClientHello to post.
@@ -47,20 +60,21 @@ impl Handshake {
 
     /// Verifies the ServerHello. Consumes the handshake.
     pub fn finish(self, server_hello: &[u8], now_ms: f64) -> Result<Session, Fault> {
-        Ok(Session(self.handshake.finish(server_hello, milliseconds(now_ms))?))
+        let session = self.handshake.finish(server_hello, milliseconds(now_ms))?;
+        Ok(Session(session, self.shaping))
     }
 }
 
 /// A session.
 #[wasm_bindgen]
-pub struct Session(ClientSession);
+pub struct Session(ClientSession, Shaping);
 
 #[wasm_bindgen]
 impl Session {
     /// Opens a stream; undefined when it is time for a new session.
     #[wasm_bindgen(js_name = openStream)]
     pub fn open_stream(&self) -> Option<Stream> {
-        self.0.open_stream().map(Stream::new)
+        self.0.open_stream().map(|stream| Stream::new(stream, self.1))
     }
 
     /// The value the app sees as `steve-session`: 32 bytes.

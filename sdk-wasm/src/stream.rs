@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use js_sys::Uint8Array;
 use steve_protocol::head::{Fields, HopByHop, ResponseHead, encode_request, encode_trailers};
 use steve_protocol::session::ClientStream;
+use steve_protocol::shaping::{FIELD, Shaping};
 use steve_protocol::stream::{Event, ResetCode};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -17,6 +18,7 @@ pub struct Stream {
     event: Option<Event<ResponseHead>>,
     /// Values of the request's `connection` fields: they take fields away from its trailers too.
     connection: Vec<Vec<u8>>,
+    shaping: Shaping,
 }
 
 /// What came.
@@ -62,11 +64,14 @@ impl Stream {
         self.connection =
             fields.iter().filter(connection).map(|(_, value)| value.clone()).collect();
         let hop_by_hop = self.hop_by_hop();
+        let wish = (!self.shaping.is_none()).then(|| self.shaping.to_string());
+        let wish_line = wish.as_deref().map(|wish| (FIELD, wish.as_bytes()));
         let upgrade_line = upgrade.as_deref().map(|value| ("upgrade", value.as_bytes()));
         let lines = fields
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_slice()))
             .filter(|(name, value)| !hop_by_hop.drops(name, value))
+            .chain(wish_line)
             .chain(upgrade_line);
         let head = encode_request(method, scheme, authority, path, lines)?;
         if method == "HEAD" {
@@ -100,9 +105,10 @@ impl Stream {
         Ok(self.stream.request.reset(ResetCode::CANCELLED, &mut self.out)?)
     }
 
-    /// What is to be sent. The first 25 bytes are the plain beginning of the stream.
-    pub fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.out).into()
+    /// What is to be sent, as whole frames. The first 25 bytes are the plain beginning of the stream.
+    pub fn take(&mut self) -> Result<Vec<u8>, Fault> {
+        self.stream.request.settle(&mut self.out)?;
+        Ok(std::mem::take(&mut self.out).into())
     }
 
     /// Adds bytes of the answer; call `next` until it gives `None` before adding more.
@@ -184,9 +190,10 @@ impl Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(stream: ClientStream) -> Self {
+    pub(crate) fn new(mut stream: ClientStream, shaping: Shaping) -> Self {
+        stream.request.set_shaping(shaping);
         let out = BytesMut::from(&stream.open.encode()[..]);
-        Self { stream, out, event: None, connection: Vec::new() }
+        Self { stream, out, event: None, connection: Vec::new(), shaping }
     }
 
     fn hop_by_hop(&self) -> HopByHop<'_> {

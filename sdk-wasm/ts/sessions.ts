@@ -16,6 +16,8 @@ export interface SessionsOptions {
     readonly appraisal: Appraisal;
     readonly transport: Transport;
     readonly suites: readonly string[];
+    /** As SPEC.md, Section 9.8 writes it. */
+    readonly padding: string;
     /** Time for evidence, and for a handshake: milliseconds. */
     readonly setupTimeout: number;
     readonly events: Events;
@@ -105,14 +107,14 @@ export class Sessions {
     }
 
     async #handshake(trusted: Trusted): Promise<Session> {
-        const { core, transport, suites } = this.#options;
+        const { core, transport, suites, padding } = this.#options;
         return this.#within("handshake", async (signal) => {
             const { clock, enclave } = trusted;
             const started = clock.now();
             const handshake = guarded(
                 core,
                 "handshake",
-                () => new core.Handshake(enclave, [...suites], started),
+                () => new core.Handshake(enclave, [...suites], started, padding),
             );
             const hello = handshake.clientHello();
             const length = handshake.serverHelloLength();

@@ -173,7 +173,7 @@ impl ServerHandshake {
         self.suite
     }
 
-    pub(super) fn early_traffic_key(&self) -> TrafficKey {
+    pub(super) fn early_traffic_key(&self) -> Box<TrafficKey> {
         schedule::early_traffic_key(&self.context, &self.thc)
     }
 

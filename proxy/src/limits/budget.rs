@@ -11,7 +11,8 @@ use super::{
 };
 use crate::idempotent;
 use std::sync::Arc;
-use steve_protocol::frame::MAX_CONTENT_LEN;
+use steve_protocol::frame::{MAX_CONTENT_LEN, MAX_SEALED_LEN};
+use steve_protocol::shaping::Shaping;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
@@ -26,6 +27,8 @@ const STREAM_BYTES: usize = HTTP2_STREAM_WINDOW as usize
     + 2 * CONNECTION_BUFFER
     + (COALESCE + CONNECTION_BUFFER)
     + HTTP2_SEND_BUFFER;
+/// On top for a response that is padded or coalesced: what was gathered, and a frame of padding.
+const SHAPED_BYTES: usize = MAX_CONTENT_LEN + MAX_SEALED_LEN;
 /// An outer connection: a buffer that is read into, one that was passed on, and one of what is to be
 /// written; a tunnel has smaller ones. Unread evidence comes on top.
 const CONNECTION_BYTES: usize = 3 * CONNECTION_BUFFER;
@@ -145,13 +148,14 @@ impl Budget {
         self.memory.clone()
     }
 
-    /// Room for an accepted stream, if there is any.
-    pub(crate) fn stream(&self) -> Option<StreamBudget> {
+    /// Room for an accepted stream with such a response, if there is any.
+    pub(crate) fn stream(&self, shaping: Shaping) -> Option<StreamBudget> {
         let Ok(number) = self.streams.clone().try_acquire_owned() else {
             Limit::OpenStreams.reached();
             return None;
         };
-        let memory = self.memory.take(STREAM_BYTES)?;
+        let shaped_bytes = if shaping.is_none() { 0 } else { SHAPED_BYTES };
+        let memory = self.memory.take(STREAM_BYTES + shaped_bytes)?;
         Some(StreamBudget { _permits: Arc::new((number, memory)) })
     }
 
@@ -187,7 +191,7 @@ mod tests {
     fn the_default_has_room_for_hundreds_of_each() {
         let budget = Budget::new(&Limits::default(), true);
         assert!(budget.connections.available_permits() >= 600);
-        let streams: Vec<_> = std::iter::from_fn(|| budget.stream()).collect();
+        let streams: Vec<_> = std::iter::from_fn(|| budget.stream(Shaping::default())).collect();
         assert!((1000..4096).contains(&streams.len()), "{}", streams.len());
         let (used, total) = budget.usage();
         assert!(total - used < STREAM_BYTES);
@@ -206,6 +210,6 @@ mod tests {
         }
         let (used, total) = budget.usage();
         assert!(used <= total / 2 + count * UNIT && used + 2 * budget.connection_bytes > total / 2);
-        assert!(budget.stream().is_some());
+        assert!(budget.stream(Shaping::default()).is_some());
     }
 }

@@ -11,6 +11,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use steve_protocol::head::{HopByHop, is_reserved};
+use steve_protocol::shaping::Shaping;
 use tokio::time::timeout;
 
 /// Forwards the request if that is allowed, and refuses it otherwise.
@@ -39,10 +40,13 @@ async fn forward(
     parts: Parts,
     body: Incoming,
 ) -> Result<Response<OuterBody>, Refusal> {
-    let budget = proxy.budget.stream().ok_or(Refusal::Unavailable)?;
+    let budget = proxy.budget.stream(Shaping::default()).ok_or(Refusal::Unavailable)?;
     let path = parts.uri.path_and_query().cloned();
     let path = path.unwrap_or(PathAndQuery::from_static("/"));
     let mut headers = end_to_end(&parts.headers);
+    if headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err(Refusal::Malformed);
+    }
     let host = headers.remove(HOST).or_else(|| {
         let authority = parts.uri.authority()?;
         HeaderValue::from_str(authority.as_str()).ok()

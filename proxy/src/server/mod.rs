@@ -15,6 +15,7 @@ use crate::idempotent;
 use crate::keys::{KeyPlan, KeyRing};
 use crate::limits::{Budget, Limits};
 use crate::metrics::{self, Metrics};
+use crate::padding;
 use crate::sessions::Sessions;
 use crate::stream::Waiting;
 use crate::upstream::{AppProtocol, Upstream};
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use steve_protocol::handshake::SessionParameters;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::Instant;
 
 /// User data of the document that tells the time before there are keys. It is never sent.
 const CLOCK_USER_DATA: &[u8] = b"steve/3 clock";
@@ -39,6 +41,7 @@ pub(crate) struct Proxy {
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
     pub(crate) upgrades: Vec<String>,
+    pub(crate) padding: padding::Routes,
     pub(crate) allow_plaintext_fallback: bool,
     pub(crate) early_data: bool,
     pub(crate) entropy: Arc<Entropy>,
@@ -162,13 +165,15 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
 }
 
 async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, StartError> {
+    let asked = Instant::now();
     let (attester, random, now_ms) = spawn_blocking(move || first_contact(attester))
         .await
         .map_err(|error| StartError::System(io::Error::other(error)))??;
     let entropy = Arc::new(Entropy::new(random)?);
-    let clock = Arc::new(NsmClock::new(now_ms));
+    let clock = Arc::new(NsmClock::new(now_ms, asked));
     let configuration = checked.effective(attester.name());
-    let Checked { upstream, suites, cors_origins, public_paths, upgrades, config } = checked;
+    let Checked { upstream, suites, cors_origins, public_paths, upgrades, padding, config } =
+        checked;
     let Config { manifest, limits, allow_plaintext_fallback, early_data, .. } = config;
     let budget = Budget::new(&limits, early_data);
 
@@ -197,6 +202,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         cors_origins,
         public_paths,
         upgrades,
+        padding,
         allow_plaintext_fallback,
         early_data,
         entropy,

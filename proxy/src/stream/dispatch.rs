@@ -30,23 +30,29 @@ pub(super) fn dispatch(proxy: &Proxy, opened: Opened, source: Source) -> Box<Out
     let Opened { stream, session, received, server_hello } = opened;
     session.touch();
     let permit = session.open_stream();
-    let budget = proxy.budget.stream();
     if !permit.is_within_limit() {
         Limit::StreamsPerSession.reached();
     }
     let record = Record::begin(&proxy.metrics);
     record.received(received);
     let ServerStream { first, request: opener, response: sealer, session: protocol } = *stream;
+    let (shaping, wish) = match &first {
+        Ok(Event::Head { head, .. }) => proxy.padding.shaping(head),
+        _ => (proxy.padding.minimum("/"), Ok(())),
+    };
     let kind = match &first {
         Ok(Event::Head { head, .. }) => RequestKind {
             is_head: head.method() == "HEAD",
             upgrade: head.upgrade().map(str::to_owned),
+            shaping,
         },
         // It might be a HEAD request: nobody can tell.
-        _ => RequestKind { is_head: true, upgrade: None },
+        _ => RequestKind { is_head: true, upgrade: None, shaping },
     };
+    let budget = proxy.budget.stream(shaping);
     let has_room = budget.is_some() && permit.is_within_limit();
     let decision = admit(proxy, has_room)
+        .and_then(|()| wish.map_err(|_| NotSent::Answer(AppError::MalformedRequest)))
         .and_then(|()| decide(proxy, &first, server_hello.is_some(), &protocol.binding()))
         .and_then(|decided| match &server_hello {
             // It does not show that there is a client who has got the ServerHello.

@@ -13,6 +13,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::fmt;
 use steve_protocol::head::{Fields, HopByHop, RequestHead, Trailers, is_reserved};
+use steve_protocol::shaping::Shaping;
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("steve-session");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
@@ -24,6 +25,8 @@ pub(super) struct RequestKind {
     pub(super) is_head: bool,
     /// The protocol that it asks to change to.
     pub(super) upgrade: Option<String>,
+    /// How the response is padded and coalesced.
+    pub(super) shaping: Shaping,
 }
 
 /// What the app is to get.

@@ -319,6 +319,17 @@ async fn a_session_that_began_early_is_left_before_the_proxy_drops_it() {
 }
 
 #[tokio::test]
+async fn so_is_one_that_nothing_was_sent_on() {
+    for (seconds, sessions) in [(29, 1), (30, 2)] {
+        let (proxy, client) = pair().await;
+        client.session_binding().await.unwrap();
+        later(seconds).await;
+        exchange(&client, "POST", "/", "").await.unwrap();
+        assert_eq!(proxy.enclave.handshakes.load(SeqCst), sessions, "after {seconds} s");
+    }
+}
+
+#[tokio::test]
 async fn only_an_authentic_response_of_the_app_confirms_a_session() {
     let (proxy, client) = accepting().await;
     exchange(&client, "GET", "/", "").await.unwrap();
