@@ -205,6 +205,9 @@ struct Effective<'a> {
     max_head_size: u32,
     max_head_fields: usize,
     max_streams: u16,
+    /// 0 if there are none.
+    max_idempotent_requests: usize,
+    max_idempotent_body: usize,
     /// The host can see counts and times of what passes.
     metrics: bool,
 }
@@ -232,6 +235,8 @@ impl Checked {
             max_head_size: limits.max_head_size,
             max_head_fields: limits.max_head_fields,
             max_streams: limits.max_streams,
+            max_idempotent_requests: limits.max_idempotent_requests,
+            max_idempotent_body: limits.max_idempotent_body,
             metrics: self.config.metrics_listen.is_some()
                 || self.config.metrics_vsock_port.is_some(),
         };

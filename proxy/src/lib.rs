@@ -14,6 +14,7 @@ pub mod config;
 mod entropy;
 pub mod error;
 mod evidence;
+mod idempotent;
 mod keys;
 pub mod limits;
 mod metrics;

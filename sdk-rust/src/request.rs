@@ -2,6 +2,7 @@ use crate::body::Body;
 use crate::client::Client;
 use crate::early::Early;
 use crate::error::{Error, InvalidRequest};
+use crate::idempotency::IdempotencyKey;
 use crate::informational::OnInformational;
 use crate::request_body::RequestBody;
 use crate::retry::Idempotent;
@@ -65,6 +66,15 @@ impl RequestBuilder {
     pub fn idempotent(self) -> Self {
         self.change(|request| {
             request.extensions_mut().insert(Idempotent);
+            Ok(())
+        })
+    }
+
+    /// Has the enclave execute the request once, however often it is sent with this key; see
+    /// [`IdempotencyKey`].
+    pub fn idempotency_key(self, key: IdempotencyKey) -> Self {
+        self.change(|request| {
+            request.extensions_mut().insert(key);
             Ok(())
         })
     }

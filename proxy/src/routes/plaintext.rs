@@ -74,12 +74,11 @@ async fn forward(
             parts.headers = end_to_end(&parts.headers);
             Response::from_parts(parts, OuterBody::Plain { body, budget })
         }
-        Ok(Ok(_) | Err(SendError::Malformed | SendError::Failed)) => {
-            answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_malformed_response"}"#)
-        }
         Ok(Err(SendError::Unreachable)) => {
             answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#)
         }
+        // What is left are failures half-way, and those of requests with a key, which this is not.
+        Ok(_) => answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_malformed_response"}"#),
         Err(_) => answers::json(StatusCode::GATEWAY_TIMEOUT, r#"{"error":"app_timeout"}"#),
     })
 }

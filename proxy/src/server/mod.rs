@@ -11,6 +11,7 @@ use crate::config::{Checked, Config};
 use crate::entropy::Entropy;
 use crate::error::StartError;
 use crate::evidence::{EvidenceService, Statements, timestamp_ms};
+use crate::idempotent;
 use crate::keys::{KeyPlan, KeyRing};
 use crate::limits::{Budget, Limits};
 use crate::metrics::{self, Metrics};
@@ -47,7 +48,9 @@ pub(crate) struct Proxy {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) evidence: EvidenceService,
     pub(crate) sessions: Sessions,
-    pub(crate) upstream: Upstream,
+    pub(crate) upstream: Arc<Upstream>,
+    /// Requests with an idempotency key that were executed.
+    pub(crate) idempotent: Arc<idempotent::Memory>,
     pub(crate) metrics: Arc<Metrics>,
     /// Connections, and requests that may hold frames or a connection to the app. A stream takes its
     /// share when its first frame has authenticated.
@@ -212,7 +215,8 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         keys,
         evidence,
         sessions: Sessions::new(&limits),
-        upstream: Upstream::new(upstream, &limits)?,
+        upstream: Arc::new(Upstream::new(upstream, &limits)?),
+        idempotent: Arc::new(budget.idempotent(&limits)),
         metrics,
         anonymous: Waiting::new(budget.max_anonymous),
         opening: Waiting::new(budget.max_opening),

@@ -365,6 +365,9 @@ impl Outbound {
         match error {
             SendError::Unreachable => self.answer(AppError::Unreachable),
             SendError::Malformed => self.answer(AppError::MalformedResponse),
+            SendError::Timeout => self.answer(AppError::Timeout),
+            SendError::Key(error) => self.answer(AppError::Key(error)),
+            SendError::NoRoom => self.reset(ResetCode::REFUSED),
             // The app may have seen the request: it must not look as if it had not.
             SendError::Failed => self.reset(ResetCode::APP_FAILED),
         }
@@ -373,7 +376,7 @@ impl Outbound {
     /// Seals a response of the proxy's own.
     pub(super) fn answer(&mut self, error: AppError) -> Result<(), SealError> {
         error.seal(self.to_head_request, &mut self.sealer, &mut self.out)?;
-        self.finish(Outcome::Answered(error.code()));
+        self.finish(Outcome::Answered(error.label()));
         Ok(())
     }
 

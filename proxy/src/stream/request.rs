@@ -15,7 +15,7 @@ use std::fmt;
 use steve_protocol::head::{Fields, HopByHop, RequestHead, Trailers, is_reserved};
 use steve_protocol::shaping::Shaping;
 
-const SESSION: HeaderName = HeaderName::from_static("steve-session");
+pub(crate) const SESSION: HeaderName = HeaderName::from_static("steve-session");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// What a response has to know about its request.

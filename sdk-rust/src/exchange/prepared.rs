@@ -1,4 +1,5 @@
 use crate::error::InvalidRequest;
+use crate::idempotency::{self, IdempotencyKey};
 use crate::informational::OnInformational;
 use crate::origin::Origin;
 use crate::request_body::RequestBody;
@@ -44,6 +45,9 @@ impl Prepared {
         if !parts.headers.contains_key(UPGRADE) {
             return Err(HeadError::Upgrade.into());
         }
+        if parts.extensions.get::<IdempotencyKey>().is_some() {
+            return Err(InvalidRequest::KeyOfUpgrade);
+        }
         Self::build(origin, parts, &RequestBody::empty(), true)
     }
 
@@ -62,6 +66,9 @@ impl Prepared {
             return Err(InvalidRequest::Host(origin.authority().to_owned()));
         }
         headers.remove(HOST);
+        if let Some(value) = parts.extensions.get().and_then(IdempotencyKey::value) {
+            headers.insert(idempotency::FIELD, value);
+        }
         if let Some(length) = body.size_hint().exact()
             && !headers.contains_key(CONTENT_LENGTH)
             && (length > 0 || expects_body(&parts.method))
