@@ -15,12 +15,6 @@ use tokio::time::sleep;
 const ATTACH_LIMIT: Duration = Duration::from_secs(10);
 const REQUESTS: u64 = 256;
 
-/// Whether strace can watch other programs here.
-pub(crate) fn possible() -> bool {
-    let watched = Command::new("strace").args(["-f", "-c", "true"]).stderr(Stdio::null()).status();
-    watched.is_ok_and(|status| status.success())
-}
-
 /// Counts for a case with a fixed number of requests; without a program there is nothing to count.
 pub(crate) async fn measure(
     fleet: &mut Fleet,

@@ -1,6 +1,5 @@
 //! The cases in which all contenders take turns.
 
-use crate::Result;
 use crate::channel::Target;
 use crate::connection::Connection;
 use crate::contenders::{Channel, Contender};
@@ -8,9 +7,11 @@ use crate::figures::{Figures, Metric};
 use crate::fleet::Fleet;
 use crate::load::{Pace, Slice, run};
 use crate::request::Request;
+use crate::{Failure, Result};
 use rand::seq::SliceRandom;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -102,11 +103,25 @@ pub(crate) struct Plan {
     pub(crate) micro_rounds: usize,
 }
 
+/// Connections that are opened at the same time.
+const OPENING: usize = 16;
+
 /// Opens so many connections, each with a session of its own.
 pub(crate) async fn open(target: &Target, count: usize) -> Result<Vec<Connection>> {
+    let mut tasks = JoinSet::new();
+    for opener in 0..OPENING {
+        let target = target.clone();
+        tasks.spawn(async move {
+            let mut connections = Vec::new();
+            for _ in (opener..count).step_by(OPENING) {
+                connections.push(Connection::open(&target).await?);
+            }
+            Ok::<_, Failure>(connections)
+        });
+    }
     let mut connections = Vec::with_capacity(count);
-    for _ in 0..count {
-        connections.push(Connection::open(target).await?);
+    while let Some(opened) = tasks.join_next().await {
+        connections.extend(opened??);
     }
     Ok(connections)
 }

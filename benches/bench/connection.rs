@@ -47,22 +47,19 @@ impl Connection {
         Ok(Self { http, security })
     }
 
-    /// Starts another session on this connection, and gives the one before it.
-    pub(crate) async fn renew(&mut self, target: &Target) -> Result<Option<Arc<ClientSession>>> {
-        let Target::Steve(_, suite, enclave) = target else { return Ok(None) };
+    /// Starts another session on this connection, and uses it from now on.
+    pub(crate) async fn renew(&mut self, target: &Target) -> Result<Arc<ClientSession>> {
+        let Target::Steve(_, suite, enclave) = target else {
+            return Err("only STEVE has sessions beside connections".into());
+        };
         let session = Arc::new(steve::handshake(&mut self.http, enclave, *suite).await?);
-        Ok(self.use_session(session))
+        self.use_session(session.clone());
+        Ok(session)
     }
 
     /// Uses a session that was made on another connection.
-    pub(crate) fn use_session(
-        &mut self,
-        session: Arc<ClientSession>,
-    ) -> Option<Arc<ClientSession>> {
-        match std::mem::replace(&mut self.security, Security::Steve(session)) {
-            Security::Steve(session) => Some(session),
-            _ => None,
-        }
+    pub(crate) fn use_session(&mut self, session: Arc<ClientSession>) {
+        self.security = Security::Steve(session);
     }
 
     pub(crate) fn into_io(self) -> Box<dyn Io> {

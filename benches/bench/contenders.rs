@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::channel::Cipher;
-use crate::process::{CONTENDER_CORE, Program};
+use crate::process::{Program, Side};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -154,11 +154,12 @@ pub(crate) fn start(
             // Room for every case, and connections that wait for their turn.
             command.args(["--max-connections=16384", "--memory-budget=68719476736"]);
             command.args(["--max-sessions=200000", "--header-read-timeout=3600"]);
+            command.arg("--session-idle-timeout=3600");
             command
         }
     };
     command.env("TOKIO_WORKER_THREADS", "1");
-    Program::start(&mut command, CONTENDER_CORE, ready).map(Some)
+    Program::start(&mut command, Side::Contender, ready).map(Some)
 }
 
 /// One worker, kept-alive connections on both sides, nothing on disk.

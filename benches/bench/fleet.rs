@@ -5,7 +5,7 @@ use crate::channel::{Target, tls_client};
 use crate::contenders::{Addresses, Binaries, Channel, Contender, Product, start};
 use crate::http::Http;
 use crate::oblivious::gateway_key;
-use crate::process::{OWN_CORE, Program, free_address};
+use crate::process::{Program, Side, free_address};
 use crate::setup::Sample;
 use crate::steve;
 use base64::Engine;
@@ -71,7 +71,7 @@ impl Fleet {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["app", &app.to_string()]);
         let running = BTreeMap::new();
-        let _app = Program::start(&mut command, OWN_CORE, app)?;
+        let _app = Program::start(&mut command, Side::Own, app)?;
         let certificate = cert.der().clone();
         Ok(Self { running, binaries, certificate, app, folder, _app })
     }

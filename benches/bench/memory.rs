@@ -1,7 +1,6 @@
 //! What sessions and slow readers take, and whether the cost of a request depends on how many sessions
 //! there are. Every figure has a program of its own, started for it.
 
-use crate::Result;
 use crate::cases::{MIB, Plan, open};
 use crate::channel::Target;
 use crate::connection::Connection;
@@ -10,6 +9,7 @@ use crate::figures::{Figures, Metric};
 use crate::fleet::{Fleet, Server};
 use crate::load::{Pace, run};
 use crate::request::Request;
+use crate::{Failure, Result};
 use std::sync::Arc;
 use std::time::Duration;
 use steve_protocol::session::ClientSession;
@@ -90,7 +90,7 @@ async fn slow_readers(connections: Vec<Connection>, server: &Server) -> Result<u
                 tokio::time::sleep(PAUSE).await;
                 io.read_exact(&mut sip).await?;
             }
-            Ok::<_, crate::Failure>(io)
+            Ok::<_, Failure>(io)
         });
     }
     let (mut most, mut held) = (0, Vec::new());
@@ -120,17 +120,16 @@ pub(crate) async fn sessions(
     let target = fleet.target(contender, &many).await?;
     let mut carriers = open(&target, CARRIERS).await?;
     let request = Arc::new(Request::down(1024)?);
-    let mut sessions = vec![grow(&mut carriers[0], &target, &request).await?];
+    let mut sessions = Vec::new();
+    grow(&mut carriers, &target, &request, &mut sessions, 1).await?;
     // Both programs alike before anything is compared.
     run(&mut alone, &request, Pace::Count(500)).await?;
     run(&mut carriers, &request, Pace::Count(100)).await?;
     let before = resident(&many).0;
     for (case, count) in FLAT {
-        while sessions.len() < count.min(plan.most_clients) {
-            let carrier = sessions.len() % CARRIERS;
-            sessions.push(grow(&mut carriers[carrier], &target, &request).await?);
-        }
-        if count == SESSIONS {
+        let count = count.min(plan.most_clients);
+        grow(&mut carriers, &target, &request, &mut sessions, count).await?;
+        if case == FLAT[2].0 {
             let grown = resident(&many).0.saturating_sub(before) as f64;
             let each = grown / sessions.len() as f64;
             figures.add(IDLE, contender.name, Metric::MemoryEach, each);
@@ -149,15 +148,33 @@ pub(crate) async fn sessions(
     Ok(())
 }
 
-/// A new session that has had a request, so that the proxy keeps it.
+/// Makes sessions until there are `count`. Each has had a request, so that the proxy keeps it.
 async fn grow(
-    carrier: &mut Connection,
+    carriers: &mut Vec<Connection>,
     target: &Target,
-    request: &Request,
-) -> Result<Arc<ClientSession>> {
-    let session = carrier.renew(target).await?;
-    carrier.exchange(request).await?;
-    session.ok_or_else(|| "not a session of STEVE".into())
+    request: &Arc<Request>,
+    sessions: &mut Vec<Arc<ClientSession>>,
+    count: usize,
+) -> Result<()> {
+    let missing = count.saturating_sub(sessions.len());
+    let mut tasks = JoinSet::new();
+    for (index, mut carrier) in carriers.drain(..).enumerate() {
+        let (target, request) = (target.clone(), request.clone());
+        tasks.spawn(async move {
+            let mut made = Vec::new();
+            for _ in (index..missing).step_by(CARRIERS) {
+                made.push(carrier.renew(&target).await?);
+                carrier.exchange(&request).await?;
+            }
+            Ok::<_, Failure>((carrier, made))
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (carrier, made) = done??;
+        carriers.push(carrier);
+        sessions.extend(made);
+    }
+    Ok(())
 }
 
 /// Requests over one connection, each of another session.

@@ -5,8 +5,8 @@
 
 use crate::Result;
 use crate::request::Request;
-use aes_gcm::aead::{Aead, KeyInit, Nonce};
 use aes_gcm::Aes128Gcm;
+use aes_gcm::aead::{Aead, KeyInit, Nonce};
 use bhttp::{Message, Mode};
 use bytes::Bytes;
 use hkdf::Hkdf;

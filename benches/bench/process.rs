@@ -4,27 +4,42 @@ use crate::Result;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Where generator and app run.
-pub(crate) const OWN_CORE: usize = 0;
-/// Where what is measured runs.
-pub(crate) const CONTENDER_CORE: usize = 1;
-
-/// Whether there is a core for either side.
-pub(crate) fn pins() -> bool {
-    std::thread::available_parallelism().is_ok_and(|cores| cores.get() >= 2)
-        || fs::read_to_string("/sys/devices/system/cpu/online").is_ok_and(|text| text.trim() != "0")
+/// Which side of the benchmark a program is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Generator and app.
+    Own,
+    /// What is measured.
+    Contender,
 }
 
-/// Pins the calling process, before it has threads.
+/// The cores of the two sides; none if there is one core only. Known from [`pin_self`] on.
+static CORES: OnceLock<Option<[String; 2]>> = OnceLock::new();
+
+/// The core that a side runs on.
+pub(crate) fn core(side: Side) -> Option<&'static str> {
+    CORES.get()?.as_ref().map(|cores| cores[side as usize].as_str())
+}
+
+/// Pins the calling process, before it has threads, and all that it starts.
 pub(crate) fn pin_self() -> Result<()> {
-    if pins() {
-        let (core, id) = (OWN_CORE.to_string(), std::process::id().to_string());
-        Command::new("taskset").args(["-p", "-c", &core, &id]).stdout(Stdio::null()).status()?;
+    let status = fs::read_to_string("/proc/self/status")?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let mut allowed = list.unwrap_or_default().trim().split(',').flat_map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        first.parse().unwrap_or(0)..=last.parse::<usize>().unwrap_or(0)
+    });
+    let cores = allowed.next().zip(allowed.next());
+    let cores = CORES.get_or_init(|| cores.map(|(own, other)| [own, other].map(|c| c.to_string())));
+    if let Some([own, _]) = cores {
+        let id = std::process::id().to_string();
+        Command::new("taskset").args(["-p", "-c", own, &id]).stdout(Stdio::null()).status()?;
     }
     Ok(())
 }
@@ -33,12 +48,11 @@ pub(crate) fn pin_self() -> Result<()> {
 pub(crate) struct Program(Child);
 
 impl Program {
-    /// Starts it on a core, and waits until it accepts connections.
-    pub(crate) fn start(command: &mut Command, core: usize, address: SocketAddr) -> Result<Self> {
-        let mut pinned = Command::new("taskset");
-        pinned.args(["-c", &core.to_string()]);
-        if !pins() {
-            pinned = Command::new("env");
+    /// Starts it on the core of its side, and waits until it accepts connections.
+    pub(crate) fn start(command: &mut Command, side: Side, address: SocketAddr) -> Result<Self> {
+        let mut pinned = Command::new(if core(side).is_some() { "taskset" } else { "env" });
+        if let Some(core) = core(side) {
+            pinned.args(["-c", core]);
         }
         pinned.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {

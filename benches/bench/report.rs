@@ -6,7 +6,6 @@ use crate::contenders::ALL;
 use crate::figures::{Figures, Metric};
 use crate::live::{LIVE, SESSIONS};
 use crate::memory::{CONNECTED, FLAT, IDLE, MANY_SESSIONS, ONE_SESSION, SLOW};
-use crate::process::{CONTENDER_CORE, OWN_CORE};
 use crate::svg::{bars, number};
 use crate::targets::{Alone, Target};
 use std::fmt::Write;
@@ -87,11 +86,7 @@ pub(crate) fn write(folder: &Path, report: &Report) -> Result<()> {
     }
     sessions(&mut text, &report.figures)?;
     in_memory(&mut text, &report.alone)?;
-    writeln!(
-        text,
-        "\n## How it is measured\n\n{METHOD}\nGenerator and app are on core {OWN_CORE}, what is \
-         measured is on core {CONTENDER_CORE}, if there are two."
-    )?;
+    writeln!(text, "\n## How it is measured\n\n{METHOD}")?;
     fs::write(folder.join("report.md"), text)?;
     println!("{}", folder.join("report.md").display());
     Ok(())

@@ -17,6 +17,9 @@ use steve_protocol::suite::Suite;
 
 pub(crate) const EVIDENCE_PATH: &str = "/.well-known/steve/v3/evidence";
 
+/// For how long sessions are made on one attestation: longer than any case takes.
+const EVIDENCE_AGE_MS: u64 = 3_600_000;
+
 pub(crate) fn rng() -> Result<StdRng> {
     Ok(StdRng::try_from_rng(&mut SysRng)?)
 }
@@ -34,6 +37,7 @@ pub(crate) fn policy() -> Result<Policy> {
 /// Challenges a proxy and appraises its evidence.
 pub(crate) async fn attest(http: &mut Http, root: TrustAnchor) -> Result<Arc<VerifiedEnclave>> {
     let appraiser = Appraiser::new(policy()?).dangerous_with_anchor(root);
+    let appraiser = appraiser.max_evidence_age_ms(EVIDENCE_AGE_MS);
     let challenge = Challenge::random(&mut rng()?);
     let sent_ms = now_ms();
     let evidence = http.post(EVIDENCE_PATH, challenge.as_bytes()).await?;

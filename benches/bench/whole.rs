@@ -1,5 +1,6 @@
 //! The whole benchmark, and the smoke test of it.
 
+use crate::Result;
 use crate::calls;
 use crate::cases::{self, CASES, GET_1, GET_64, Plan};
 use crate::contenders::{ALL, Contender, NGINX_AES, Product, STEVE_AES};
@@ -8,10 +9,10 @@ use crate::fleet::Fleet;
 use crate::frames::{self, LARGE, SMALL};
 use crate::live::{self, LIVE};
 use crate::memory;
+use crate::process::{self, Side};
 use crate::report::{Report, write};
-use crate::setup;
+use crate::setup::{self, Sample};
 use crate::targets::{Alone, targets};
-use crate::{Result, process};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,8 @@ const MOST_CALLS: f64 = 16.0;
 
 /// Everything, into `folder`.
 pub(crate) async fn run(fleet: Fleet, folder: &Path, load: f64) -> Result<()> {
-    let (figures, alone, mut notes) = all(fleet, PLAN).await?;
+    let Measured { figures, alone, mut notes, failures } = all(fleet, PLAN).await?;
+    notes.extend(failures);
     notes.push(match load {
         load if load > 0.5 => format!(
             "The machine was busy with other work (load average {load:.1} at the start): no figure by \
@@ -44,51 +46,70 @@ pub(crate) async fn run(fleet: Fleet, folder: &Path, load: f64) -> Result<()> {
 
 /// Every case once, briefly, with few clients: every answer is checked, and counts are.
 pub(crate) async fn smoke(fleet: Fleet) -> Result<()> {
-    let (figures, alone, notes) = all(fleet, SMOKE).await?;
-    frames::check(&alone.counts)?;
-    let missing: Vec<_> =
-        targets(&figures, &alone).into_iter().filter(|target| target.value.is_none()).collect();
-    if let Some(target) = missing.first() {
-        return Err(format!("nothing was measured for: {} {notes:?}", target.what).into());
+    let Measured { figures, alone, failures, .. } = all(fleet, SMOKE).await?;
+    if !failures.is_empty() {
+        return Err(failures.join(" ").into());
     }
-    let calls = figures.median(GET_1, STEVE_AES, Metric::Calls);
-    println!("system calls for a GET of 1 KiB, one connection: {calls:?}");
-    if calls.is_some_and(|calls| calls > MOST_CALLS) {
+    frames::check(&alone.counts)?;
+    let calls = figures.median(GET_1, STEVE_AES, Metric::Calls).ok_or("no calls were counted")?;
+    println!("system calls for a GET of 1 KiB, one connection: {calls:.1}");
+    if calls > MOST_CALLS {
         return Err(format!("more than {MOST_CALLS} system calls for a request").into());
     }
-    Ok(())
+    match targets(&figures, &alone).into_iter().find(|target| target.value.is_none()) {
+        Some(target) => Err(format!("nothing was measured for: {}", target.what).into()),
+        None => Ok(()),
+    }
 }
 
-async fn all(mut fleet: Fleet, plan: Plan) -> Result<(Figures, Alone, Vec<String>)> {
-    let (begun, mut figures, mut notes) = (Instant::now(), Figures::default(), Vec::new());
+struct Measured {
+    figures: Figures,
+    alone: Alone,
+    /// Sentences on the run.
+    notes: Vec<String>,
+    /// What was left out or broke off.
+    failures: Vec<String>,
+}
+
+async fn all(mut fleet: Fleet, plan: Plan) -> Result<Measured> {
+    let (begun, mut figures, mut failures) = (Instant::now(), Figures::default(), Vec::new());
     let mut contenders: Vec<Contender> = Vec::new();
     for contender in ALL {
         match fleet.missing(contender.product) {
             None => contenders.push(contender),
-            Some(why) => notes.push(format!("{} is left out: {why}.", contender.name)),
+            Some(why) => failures.push(format!("{} is left out: {why}.", contender.name)),
         }
     }
-    if !process::pins() {
-        notes.push("There is one core only: nothing was pinned.".to_owned());
-    }
+    let notes = vec![match (process::core(Side::Own), process::core(Side::Contender)) {
+        (Some(own), Some(other)) => {
+            format!("Generator and app were on core {own}, what is measured on core {other}.")
+        }
+        _ => "There was one core only: nothing was pinned.".to_owned(),
+    }];
     let say = |what: &str| println!("{:4} s  {what}", begun.elapsed().as_secs());
+    let mut keep = |title: &str, result: Result<()>| {
+        if let Err(error) = result {
+            let failure = format!("{title}: broke off: {error}.");
+            println!("{failure}");
+            failures.push(failure);
+        }
+    };
     for case in &CASES {
         say(case.title);
-        cases::take_turns(&mut fleet, &contenders, case, plan, &mut figures).await?;
+        let turns = cases::take_turns(&mut fleet, &contenders, case, plan, &mut figures);
+        keep(case.title, turns.await);
     }
     for (case, title) in LIVE {
         say(title);
-        live::take_turns(&mut fleet, &contenders, case, plan, &mut figures).await?;
+        let turns = live::take_turns(&mut fleet, &contenders, case, plan, &mut figures);
+        keep(title, turns.await);
     }
-    if calls::possible() {
-        for case in CASES.iter().filter(|case| [GET_1, GET_64].contains(&case.key)) {
-            say(&format!("system calls, {}", case.title));
-            for contender in &contenders {
-                calls::measure(&mut fleet, *contender, case, plan, &mut figures).await?;
-            }
+    for case in CASES.iter().filter(|case| [GET_1, GET_64].contains(&case.key)) {
+        say(&format!("system calls, {}", case.title));
+        for contender in &contenders {
+            let calls = calls::measure(&mut fleet, *contender, case, plan, &mut figures).await;
+            keep("system calls", calls);
         }
-    } else {
-        notes.push("System calls were not counted: strace is missing or not allowed.".to_owned());
     }
     say("1,000 slow readers, then 10,000 connections with a session each");
     let by_memory = |contender: &&Contender| match contender.product {
@@ -97,23 +118,27 @@ async fn all(mut fleet: Fleet, plan: Plan) -> Result<(Figures, Alone, Vec<String
         product => matches!(product, Product::Caddy | Product::Rustls),
     };
     for contender in contenders.iter().filter(by_memory) {
-        memory::measure(&fleet, *contender, plan, &mut figures).await?;
+        let memory = memory::measure(&fleet, *contender, plan, &mut figures).await;
+        keep("memory", memory);
     }
     say("1 to 100,000 sessions");
     for contender in contenders.iter().filter(|contender| contender.name == STEVE_AES) {
-        memory::sessions(&fleet, *contender, plan, &mut figures).await?;
+        keep("sessions", memory::sessions(&fleet, *contender, plan, &mut figures).await);
     }
     say("frames and handshakes in memory");
-    let sample = fleet.sample().await?;
-    let rounds = plan.micro_rounds;
+    let alone = in_memory(&fleet.sample().await?, plan)?;
+    say("done");
+    Ok(Measured { figures, alone, notes, failures })
+}
+
+fn in_memory(sample: &Sample, plan: Plan) -> Result<Alone> {
     let mut times = Vec::new();
     for suite in frames::SUITES {
         for length in [SMALL, LARGE] {
-            times.push(frames::times(suite, length, rounds)?);
+            times.push(frames::times(suite, length, plan.micro_rounds)?);
         }
     }
     let counts = frames::counts(frames::SUITES[0])?;
-    let setup = setup::measure(&sample, rounds.min(11))?;
-    say("done");
-    Ok((figures, Alone { times, counts, setup }, notes))
+    let setup = setup::measure(sample, plan.micro_rounds.min(11))?;
+    Ok(Alone { times, counts, setup })
 }
