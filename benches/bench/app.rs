@@ -4,7 +4,7 @@
 //! |---|---|
 //! | GET `/bytes/N` | N bytes of the pattern |
 //! | POST `/take` | reads the body, which must be the pattern, and says how long it was |
-//! | GET `/events/RATE/N` | N events, RATE a second, each with the time it was due |
+//! | GET `/events/RATE/N` | N events, RATE a second, each with the time it was sent |
 //! | GET `/ws` | a WebSocket that sends every message back |
 
 use crate::Result;
@@ -95,11 +95,10 @@ async fn take(mut body: Incoming) -> Response<Body> {
 
 fn events(rate: u64, count: u64) -> Response<Body> {
     let start = tokio::time::Instant::now();
-    let start_ns = now_ns();
     let events = futures_util::stream::iter(0..count).then(move |index| async move {
-        let due = Duration::from_nanos(index * 1_000_000_000 / rate);
-        tokio::time::sleep_until(start + due).await;
-        let event = format!("data: {:020}\n\n", start_ns + due.as_nanos() as u64);
+        let after = Duration::from_nanos(index * 1_000_000_000 / rate);
+        tokio::time::sleep_until(start + after).await;
+        let event = format!("data: {:020}\n\n", now_ns());
         Ok(Frame::data(Bytes::from(event)))
     });
     let response = Response::builder()

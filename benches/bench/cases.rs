@@ -174,7 +174,7 @@ pub(crate) fn record(
 ) {
     let mut add = |metric, value| figures.add(case, contender.name, metric, value);
     let (requests, seconds) = (slice.requests as f64, slice.took.as_secs_f64());
-    let long = slice.bytes >= slice.requests * MIB;
+    let long = slice.bytes > slice.requests * MIB;
     if long {
         add(Metric::Bytes, slice.bytes as f64 / seconds);
     } else {

@@ -166,35 +166,84 @@ pub(crate) fn start(
 fn nginx(folder: &Path, at: Addresses) -> String {
     let Addresses { app, plain, tls } = at;
     let folder = folder.display();
+    let pid = plain.port();
     format!(
-        "daemon off;\nworker_processes 1;\nworker_rlimit_nofile 20000;\npid {folder}/nginx-{}.pid;\n\
-         error_log /dev/null;\nevents {{ worker_connections 16384; }}\n\
-         http {{\n  access_log off;\n  client_body_temp_path {folder};\n  proxy_temp_path {folder};\n  \
-         fastcgi_temp_path {folder};\n  uwsgi_temp_path {folder};\n  scgi_temp_path {folder};\n  \
-         tcp_nodelay on;\n  keepalive_timeout 3600s;\n  keepalive_requests 1000000000;\n  \
-         client_max_body_size 0;\n  proxy_max_temp_file_size 0;\n  proxy_request_buffering off;\n  \
-         map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n  \
-         upstream app {{ server {app}; keepalive {UPSTREAM_IDLE}; keepalive_requests 1000000000; }}\n  \
-         server {{\n    listen {plain} backlog=4096;\n    listen {tls} ssl backlog=4096;\n    \
-         ssl_certificate cert.pem;\n    ssl_certificate_key key.pem;\n    ssl_protocols TLSv1.3;\n    \
-         location / {{\n      proxy_pass http://app;\n      proxy_http_version 1.1;\n      \
-         proxy_set_header Host $host;\n      proxy_set_header Upgrade $http_upgrade;\n      \
-         proxy_set_header Connection $connection_upgrade;\n    }}\n  }}\n}}\n",
-        plain.port()
+        r#"daemon off;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid {folder}/nginx-{pid}.pid;
+error_log /dev/null;
+events {{ worker_connections 16384; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder};
+  proxy_temp_path {folder};
+  fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder};
+  scgi_temp_path {folder};
+  keepalive_timeout 3600s;
+  keepalive_requests 1000000000;
+  client_max_body_size 0;
+  proxy_max_temp_file_size 0;
+  proxy_request_buffering off;
+  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+  upstream app {{
+    server {app};
+    keepalive {UPSTREAM_IDLE};
+    keepalive_requests 1000000000;
+  }}
+  server {{
+    listen {plain} backlog=4096;
+    listen {tls} ssl backlog=4096;
+    ssl_certificate cert.pem;
+    ssl_certificate_key key.pem;
+    ssl_protocols TLSv1.3;
+    location / {{
+      proxy_pass http://app;
+      proxy_http_version 1.1;
+      proxy_set_header Host $host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+    }}
+  }}
+}}
+"#
     )
 }
 
 fn caddy(folder: &Path, Addresses { app, tls, .. }: Addresses) -> String {
     let folder = folder.display();
+    let (address, port) = (tls.ip(), tls.port());
     format!(
-        "{{\n  admin off\n  auto_https off\n  servers {{\n    protocols h1\n    \
-         timeouts {{\n      idle 1h\n    }}\n  }}\n  log {{\n    output discard\n  }}\n}}\n\
-         https://localhost:{} {{\n  bind {}\n  tls {folder}/cert.pem {folder}/key.pem {{\n    \
-         protocols tls1.3 tls1.3\n  }}\n  reverse_proxy {app} {{\n    flush_interval -1\n    \
-         transport http {{\n      versions 1.1\n      compression off\n      keepalive 1h\n      \
-         keepalive_idle_conns {UPSTREAM_IDLE}\n      \
-         keepalive_idle_conns_per_host {UPSTREAM_IDLE}\n    }}\n  }}\n}}\n",
-        tls.port(),
-        tls.ip()
+        r#"{{
+  admin off
+  auto_https off
+  servers {{
+    protocols h1
+    timeouts {{
+      idle 1h
+    }}
+  }}
+  log {{
+    output discard
+  }}
+}}
+https://localhost:{port} {{
+  bind {address}
+  tls {folder}/cert.pem {folder}/key.pem {{
+    protocols tls1.3 tls1.3
+  }}
+  reverse_proxy {app} {{
+    flush_interval -1
+    transport http {{
+      versions 1.1
+      compression off
+      keepalive 1h
+      keepalive_idle_conns {UPSTREAM_IDLE}
+      keepalive_idle_conns_per_host {UPSTREAM_IDLE}
+    }}
+  }}
+}}
+"#
     )
 }

@@ -85,8 +85,7 @@ impl Figures {
         metric: Metric,
     ) -> Option<f64> {
         let (one, other) = (self.get(case, one, metric)?, self.get(case, other, metric)?);
-        let pairs = one.iter().zip(other).filter(|(_, other)| **other > 0.0);
-        median(pairs.map(|(one, other)| one / other))
+        median(one.iter().zip(other).map(|(one, other)| one / other))
     }
 
     /// The metrics that a case has.
@@ -95,9 +94,9 @@ impl Figures {
     }
 }
 
-/// None of no values.
+/// None of no values. Those of a round in which nothing came to pass do not count.
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.collect();
+    let mut sorted: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     match sorted.len() {

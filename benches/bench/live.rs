@@ -86,7 +86,7 @@ pub(crate) async fn take_turns(
     Ok(())
 }
 
-/// Latency counts from when an event was due in the app.
+/// Latency counts from when the app sent an event.
 async fn events(connection: &mut Connection, duration: Duration) -> Result<Slice> {
     let count = EVENT_RATE * duration.as_millis() as u64 / 1000;
     let request = Request::get(&format!("/events/{EVENT_RATE}/{count}"), Expected::Any)?;
@@ -98,8 +98,8 @@ async fn events(connection: &mut Connection, duration: Duration) -> Result<Slice
         text.extend_from_slice(&piece);
         while let Some((event, rest)) = text.split_at_checked(EVENT_LEN) {
             let digits = std::str::from_utf8(event)?.trim().strip_prefix("data: ");
-            let due: u64 = digits.ok_or("not an event of the app's")?.parse()?;
-            latencies.record(Duration::from_nanos(now.saturating_sub(due)));
+            let sent: u64 = digits.ok_or("not an event of the app's")?.parse()?;
+            latencies.record(Duration::from_nanos(now.saturating_sub(sent)));
             requests += 1;
             text = rest.to_vec();
         }

@@ -7,6 +7,7 @@ use crate::request::Request;
 use hdrhistogram::Histogram;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 const MOST_NS: u64 = 600_000_000_000;
@@ -48,8 +49,8 @@ pub(crate) enum Pace {
     Closed(Duration),
     /// So many on every connection, one after the other.
     Count(u64),
-    /// So many a second over all connections, for so long. Latency counts from when a request was due,
-    /// not from when it could be sent (coordinated omission).
+    /// So many a second over all connections, for so long. Latency counts from when a request was
+    /// due, not from when it could be sent (coordinated omission).
     Open(u32, Duration),
 }
 
@@ -61,11 +62,10 @@ pub(crate) async fn run(
 ) -> Result<Slice> {
     let latencies = Latencies::new()?;
     let begun = Instant::now();
-    let clients = connections.len() as u64;
+    let source = Source::new(pace, begun);
     let mut tasks = JoinSet::new();
-    for (index, connection) in connections.drain(..).enumerate() {
-        let schedule = Schedule { pace, begun, index: index as u64, clients, sent: 0 };
-        tasks.spawn(client(connection, request.clone(), schedule, latencies.clone()));
+    for connection in connections.drain(..) {
+        tasks.spawn(client(connection, request.clone(), source.clone(), latencies.clone()));
     }
     let (mut requests, mut bytes) = (0, 0);
     while let Some(done) = tasks.join_next().await {
@@ -80,43 +80,62 @@ pub(crate) async fn run(
 async fn client(
     mut connection: Connection,
     request: Arc<Request>,
-    mut schedule: Schedule,
+    source: Source,
     latencies: Latencies,
 ) -> Result<(Connection, u64, u64)> {
-    let mut bytes = 0;
-    while let Some(due) = schedule.next() {
-        tokio::time::sleep_until(due.into()).await;
+    let (mut sent, mut bytes) = (0, 0);
+    while let Some(due) = source.next(sent).await {
         bytes += connection.exchange(&request).await?;
         latencies.record(due.elapsed());
+        sent += 1;
     }
-    Ok((connection, schedule.sent, bytes))
+    Ok((connection, sent, bytes))
 }
 
-/// When one client's requests are due.
-struct Schedule {
-    pace: Pace,
-    begun: Instant,
-    index: u64,
-    clients: u64,
-    sent: u64,
+/// Says when requests are due.
+#[derive(Clone)]
+enum Source {
+    Until(Instant),
+    Count(u64),
+    Scheduled(Arc<tokio::sync::Mutex<UnboundedReceiver<Instant>>>),
 }
 
-impl Schedule {
-    fn next(&mut self) -> Option<Instant> {
-        let due = match self.pace {
-            Pace::Closed(duration) => {
-                Some(Instant::now()).filter(|now| *now < self.begun + duration)
-            }
-            Pace::Count(count) => (self.sent < count).then(Instant::now),
+impl Source {
+    fn new(pace: Pace, begun: Instant) -> Self {
+        match pace {
+            Pace::Closed(duration) => Self::Until(begun + duration),
+            Pace::Count(count) => Self::Count(count),
             Pace::Open(rate, duration) => {
-                let number = self.sent * self.clients + self.index;
-                let after = Duration::from_nanos(number * 1_000_000_000 / u64::from(rate));
-                (after < duration).then(|| self.begun + after)
+                let (sender, receiver) = unbounded_channel();
+                // The timers of tokio are in milliseconds: too coarse.
+                std::thread::spawn(move || {
+                    for due in schedule(rate, duration).map(|after| begun + after) {
+                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                        if sender.send(due).is_err() {
+                            return;
+                        }
+                    }
+                });
+                Self::Scheduled(Arc::new(receiver.into()))
             }
-        };
-        self.sent += u64::from(due.is_some());
-        due
+        }
     }
+
+    /// When the next request of a client that has sent so many is due, which is now or was before;
+    /// none when it is done.
+    async fn next(&self, sent: u64) -> Option<Instant> {
+        match self {
+            Self::Until(end) => Some(Instant::now()).filter(|now| now < end),
+            Self::Count(count) => (sent < *count).then(Instant::now),
+            Self::Scheduled(receiver) => receiver.lock().await.recv().await,
+        }
+    }
+}
+
+/// Requests at a fixed rate a second, from the beginning.
+fn schedule(rate: u32, duration: Duration) -> impl Iterator<Item = Duration> {
+    let after = move |number: u64| Duration::from_nanos(number * 1_000_000_000 / u64::from(rate));
+    (0..).map(after).take_while(move |after| *after < duration)
 }
 
 #[cfg(test)]
@@ -125,15 +144,18 @@ mod tests {
 
     #[test]
     fn an_open_loop_is_due_whatever_happens() {
+        let due: Vec<_> = schedule(1000, Duration::from_millis(4)).collect();
+        assert_eq!(due, [0, 1, 2, 3].map(Duration::from_millis));
+    }
+
+    #[tokio::test]
+    async fn what_was_due_while_nobody_asked_is_due_then() {
         let begun = Instant::now();
-        let pace = Pace::Open(1000, Duration::from_millis(10));
-        let due: Vec<_> = (0..2)
-            .flat_map(|index| {
-                let mut schedule = Schedule { pace, begun, index, clients: 2, sent: 0 };
-                std::iter::from_fn(move || schedule.next()).collect::<Vec<_>>()
-            })
-            .map(|due| (due - begun).as_millis())
-            .collect();
-        assert_eq!(due, [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]);
+        let source = Source::new(Pace::Open(1000, Duration::from_millis(3)), begun);
+        let mut due = Vec::new();
+        while let Some(next) = source.next(0).await {
+            due.push((next - begun).as_millis());
+        }
+        assert_eq!(due, [0, 1, 2]);
     }
 }

@@ -1,5 +1,6 @@
-//! The benchmark of STEVE: the proxy beside nginx, Caddy, hyper with rustls and OHTTP, on the same app,
-//! in turns; the protocol core beside its primitives. `benches/run` builds what it needs and starts it.
+//! The benchmark of STEVE: the proxy beside nginx, Caddy, hyper with rustls and OHTTP, on the same
+//! app, in turns; the protocol core beside its primitives. `benches/run` builds what it needs and
+//! starts it.
 
 mod app;
 mod calls;

@@ -1,5 +1,5 @@
-//! What sessions and slow readers take, and whether the cost of a request depends on how many sessions
-//! there are. Every figure has a program of its own, started for it.
+//! What sessions and slow readers take, and whether the cost of a request depends on how many
+//! sessions there are. Every figure has a program of its own, started for it.
 
 use crate::cases::{MIB, Plan, open};
 use crate::channel::Target;

@@ -1,4 +1,5 @@
-//! The bytes of all bodies: byte n is n mod 251, so that a piece that is lost, doubled or moved shows.
+//! The bytes of all bodies: byte n is n mod 251, so that a piece that is lost, doubled or moved
+//! shows.
 
 use bytes::Bytes;
 use std::sync::LazyLock;

@@ -22,29 +22,31 @@ pub(crate) struct Report {
 }
 
 const METHOD: &str = "\
-Everything is measured in one run. In each of five rounds every contender has a slice of half a second, in \
-an order that is drawn anew; figures are medians of the rounds, ratios are medians of the ratios within a \
-round. Every answer is compared with what the app sent.
+Everything is measured in one run. In each of five rounds every contender has a slice of half a \
+second, in an order that is drawn anew; figures are medians of the rounds, ratios are medians of \
+the ratios within a round. Every answer is compared with what the app sent.
 
 The CPU is that of the product alone, all threads and processes, as the kernel counts it \
-(`/proc/PID/task/*/schedstat`); it includes what the kernel does for it, such as its half of the loopback. \
-This is the figure to compare. Throughput and latency of a closed loop also hold the generator's own \
-cryptography, and for STEVE more of it than for TLS. In the open loop requests are due at fixed times, and \
-latency counts from then, so that a contender that stalls cannot hide it (coordinated omission).
+(`/proc/PID/task/*/schedstat`); it includes what the kernel does for it, such as its half of the \
+loopback. This is the figure to compare. Throughput and latency of a closed loop also hold the \
+generator's own cryptography, and for STEVE more of it than for TLS. In the open loop requests \
+are due at fixed times, and latency counts from then, so that a contender that stalls cannot \
+hide it (coordinated omission).
 
-All contenders are before the same app, keep 256 connections to it, log nothing and write no files. nginx \
-has one worker, Caddy `GOMAXPROCS=1`, and what runs on tokio one worker thread. TLS is 1.3, with X25519, a \
-P-256 certificate, full handshakes and tickets as the product comes. Every connection of a STEVE client has \
-its own session, as it has with TLS. OHTTP is the crate `ohttp` 0.8 with its RustCrypto back end (hpke 0.14), \
-which has no AES-256; its requests are encapsulated once and sent many times, which the gateway cannot tell. It seals whole \
-messages, so long bodies, events and WebSockets are left out, and it has no sessions. Without a proxy there is \
-no CPU of one.
+All contenders are before the same app, keep 256 connections to it, log nothing and write no \
+files. nginx has one worker, Caddy `GOMAXPROCS=1`, and what runs on tokio one worker thread. TLS \
+is 1.3, with X25519, a P-256 certificate, full handshakes and tickets as the product comes. \
+Every connection of a STEVE client has its own session, as it has with TLS. OHTTP is the crate \
+`ohttp` 0.8 with its RustCrypto back end (hpke 0.14), which has no AES-256; its requests are \
+encapsulated once and sent many times, which the gateway cannot tell. It seals whole messages, \
+so long bodies, events and WebSockets are left out, and it has no sessions. Without a proxy \
+there is no CPU of one.
 
-Slow readers ask for 64 MiB and read 16 KiB every 150 ms; what is resident above what was before them, at \
-most, is shared out among them. For nginx, whose buffers are of the worker's heap, this counts the same. \
-The X25519 session that is set up in memory is compared with the server's side of a handshake of rustls \
-0.23 with aws-lc-rs; frames with `AeadKey` of the same crate and back end (aws-lc-rs). Copies are contents \
-that are not where they arrived when they come out.
+Slow readers ask for 64 MiB and read 16 KiB every 150 ms; what is resident above what was before \
+them, at most, is shared out among them. The X25519 session that is set up in memory is compared \
+with the server's side of a handshake of rustls 0.23 with aws-lc-rs; frames with `AeadKey` of \
+the same crate and back end (aws-lc-rs). Copies are contents that are not where they arrived \
+when they come out.
 ";
 
 /// Writes the report into `folder`.
@@ -67,8 +69,8 @@ pub(crate) fn write(folder: &Path, report: &Report) -> Result<()> {
         };
         writeln!(text, "| {what} | {} | {shown} | {verdict} |", bound.text())?;
     }
-    text += "\n5. also wants a resident set that is flat over 20 GiB and over 10 million requests: \
-             `benches/run --long` watches that.\n";
+    text += "\nTarget 5 also wants a resident set that is flat over 20 GiB and over 10 million \
+             requests: `benches/run --long` watches that.\n";
     for (file, title, case, metrics) in PLOTS {
         let (series, rows) = plot(&report.figures, case, metrics);
         fs::write(folder.join(file), bars(title, &series, &rows))?;
@@ -151,8 +153,8 @@ fn table(text: &mut String, figures: &Figures, case: &'static str, title: &str) 
 }
 
 fn sessions(text: &mut String, figures: &Figures) -> Result<()> {
-    *text += "\n### CPU of a GET of 1 KiB beside other sessions\n\nµs, each request of another session, \
-              in turns with a proxy that has one.\n\n\
+    *text += "\n### CPU of a GET of 1 KiB beside other sessions\n\nµs, each request of another \
+              session, in turns with a proxy that has one.\n\n\
               | sessions | this proxy | the one with 1 | ratio |\n|---:|---:|---:|---:|\n";
     for (case, count) in FLAT {
         let value = |name| figures.median(case, name, Metric::CpuEach).unwrap_or(f64::NAN);
@@ -165,7 +167,8 @@ fn sessions(text: &mut String, figures: &Figures) -> Result<()> {
 
 fn in_memory(text: &mut String, alone: &Alone) -> Result<()> {
     *text += "\n### Frames of the protocol core\n\nns.\n\n\
-              | | bare AEAD | frame | over | speed of the bare AEAD's |\n|---|---:|---:|---:|---:|\n";
+              | | bare AEAD | frame | over | speed of the bare AEAD's |\n\
+              |---|---:|---:|---:|---:|\n";
     for times in &alone.times {
         for (name, beside) in [("seal", &times.seal), ("open", &times.open)] {
             let (aead, content) = (times.aead, times.content);

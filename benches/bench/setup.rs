@@ -1,5 +1,5 @@
-//! Session setup on one core, beside a full TLS 1.3 handshake of rustls; and the appraisal of evidence
-//! beside the signatures in it. All in memory.
+//! Session setup on one core, beside a full TLS 1.3 handshake of rustls; and the appraisal of
+//! evidence beside the signatures in it. All in memory.
 
 use crate::Result;
 use crate::channel::{Cipher, tls_client};
@@ -23,7 +23,8 @@ use steve_protocol::suite::Suite;
 /// Handshakes in a slice.
 const HANDSHAKES: u32 = 50;
 const APPRAISALS: u32 = 3;
-/// Signatures in the evidence of a Nitro Enclave: four certificates below the root, and the document.
+/// Signatures in the evidence of a Nitro Enclave: four certificates below the root, and the
+/// document.
 const SIGNATURES: u32 = 5;
 /// About what a certificate's signature covers, in bytes.
 const SIGNED_LEN: usize = 600;

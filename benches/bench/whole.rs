@@ -25,8 +25,8 @@ const PLAN: Plan = Plan {
 const SMOKE: Plan =
     Plan { rounds: 1, slice: Duration::from_millis(60), most_clients: 16, micro_rounds: 1 };
 
-/// System calls of the proxy for a GET of 1 KiB over one connection, at most: somewhat above what they
-/// are, since how often it is woken depends on the moment.
+/// System calls of the proxy for a GET of 1 KiB over one connection, at most: somewhat above what
+/// they are, since how often it is woken depends on the moment.
 const MOST_CALLS: f64 = 16.0;
 
 /// Everything, into `folder`.
@@ -35,8 +35,8 @@ pub(crate) async fn run(fleet: Fleet, folder: &Path, load: f64) -> Result<()> {
     notes.extend(failures);
     notes.push(match load {
         load if load > 0.5 => format!(
-            "The machine was busy with other work (load average {load:.1} at the start): no figure by \
-             itself means anything, and ratios less than on a quiet machine."
+            "The machine was busy with other work (load average {load:.1} at the start): no figure \
+             by itself means anything, and ratios less than on a quiet machine."
         ),
         load => format!("The machine was quiet (load average {load:.1} at the start)."),
     });
