@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 const ATTACH_LIMIT: Duration = Duration::from_secs(10);
-const REQUESTS: u64 = 256;
 
 /// Counts for a case with a fixed number of requests; without a program there is nothing to count.
 pub(crate) async fn measure(
@@ -23,14 +22,14 @@ pub(crate) async fn measure(
     plan: Plan,
     figures: &mut Figures,
 ) -> Result<()> {
-    let (target, request) = (fleet.shared(contender).await?, case.request()?);
+    let (target, request) = (fleet.shared(contender).await?, case.request(plan)?);
     let mut connections = open(&target, case.clients.min(plan.most_clients)).await?;
     run(&mut connections, &request, Pace::Count(1)).await?;
     let Some(program) = &fleet.server(contender.product)?.program else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("calls");
     let mut strace = attach(program, &output).await?;
-    let each = Pace::Count(REQUESTS.div_ceil(connections.len() as u64));
+    let each = Pace::Count(plan.traced_requests.div_ceil(connections.len() as u64));
     let slice = run(&mut connections, &request, each).await;
     Command::new("kill").args(["-INT", &strace.id().to_string()]).status()?;
     strace.wait()?;

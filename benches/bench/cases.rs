@@ -84,10 +84,10 @@ impl Case {
         !(self.streams && contender.channel == Channel::Oblivious)
     }
 
-    pub(crate) fn request(&self) -> Result<Arc<Request>> {
+    pub(crate) fn request(&self, plan: Plan) -> Result<Arc<Request>> {
         Ok(Arc::new(match self.body {
-            Body::Down(length) => Request::down(length)?,
-            Body::Up(length) => Request::up(length)?,
+            Body::Down(length) => Request::down(length.min(plan.longest_body))?,
+            Body::Up(length) => Request::up(length.min(plan.longest_body))?,
         }))
     }
 }
@@ -99,6 +99,10 @@ pub(crate) struct Plan {
     pub(crate) slice: Duration,
     /// At most so many connections, sessions and slow readers.
     pub(crate) most_clients: usize,
+    /// In bytes.
+    pub(crate) longest_body: u64,
+    /// Requests whose system calls are counted.
+    pub(crate) traced_requests: u64,
     /// Rounds of what happens in memory.
     pub(crate) micro_rounds: usize,
 }
@@ -134,7 +138,7 @@ pub(crate) async fn take_turns(
     plan: Plan,
     figures: &mut Figures,
 ) -> Result<()> {
-    let request = case.request()?;
+    let request = case.request(plan)?;
     let mut turns = Vec::new();
     for contender in contenders.iter().copied().filter(|contender| case.suits(*contender)) {
         let target = fleet.shared(contender).await?;

@@ -5,6 +5,7 @@ use crate::cases::{CASES, DOWN, GET_64, MIB, open};
 use crate::contenders::{ALL, Product, STEVE_AES};
 use crate::fleet::Fleet;
 use crate::load::{Pace, run};
+use crate::whole::PLAN;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -27,7 +28,7 @@ pub(crate) async fn run_all(fleet: Fleet, folder: &Path) -> Result<()> {
         let server = fleet.launch(Product::Steve)?;
         let target = fleet.target(*contender, &server).await?;
         let mut connections = open(&target, case.clients).await?;
-        let request = case.request()?;
+        let request = case.request(PLAN)?;
         let each = Pace::Count((total / SAMPLES / case.clients as u64).max(1));
         let program = server.program.as_ref().ok_or("no program")?;
         writeln!(text, "\n## {title}\n\n| requests | resident KiB |\n|---:|---:|")?;

@@ -50,9 +50,11 @@ pub(crate) struct Program(Child);
 impl Program {
     /// Starts it on the core of its side, and waits until it accepts connections.
     pub(crate) fn start(command: &mut Command, side: Side, address: SocketAddr) -> Result<Self> {
-        let mut pinned = Command::new(if core(side).is_some() { "taskset" } else { "env" });
+        // It ends when this program does, however that ends.
+        let mut pinned = Command::new("setpriv");
+        pinned.args(["--pdeathsig", "TERM"]);
         if let Some(core) = core(side) {
-            pinned.args(["-c", core]);
+            pinned.args(["taskset", "-c", core]);
         }
         pinned.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {

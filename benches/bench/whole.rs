@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::calls;
-use crate::cases::{self, CASES, GET_1, GET_64, Plan};
+use crate::cases::{self, CASES, GET_1, GET_64, MIB, Plan};
 use crate::contenders::{ALL, Contender, NGINX_AES, Product, STEVE_AES};
 use crate::figures::{Figures, Metric};
 use crate::fleet::Fleet;
@@ -16,18 +16,26 @@ use crate::targets::{Alone, targets};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const PLAN: Plan = Plan {
+pub(crate) const PLAN: Plan = Plan {
     rounds: 5,
     slice: Duration::from_millis(500),
     most_clients: usize::MAX,
+    longest_body: u64::MAX,
+    traced_requests: 256,
     micro_rounds: 41,
 };
-const SMOKE: Plan =
-    Plan { rounds: 1, slice: Duration::from_millis(60), most_clients: 16, micro_rounds: 1 };
+const SMOKE: Plan = Plan {
+    rounds: 1,
+    slice: Duration::from_millis(60),
+    most_clients: 16,
+    longest_body: 4 * MIB,
+    traced_requests: 32,
+    micro_rounds: 1,
+};
 
 /// System calls of the proxy for a GET of 1 KiB over one connection, at most: somewhat above what
 /// they are, since how often it is woken depends on the moment.
-const MOST_CALLS: f64 = 16.0;
+const MOST_CALLS: f64 = 12.0;
 
 /// Everything, into `folder`.
 pub(crate) async fn run(fleet: Fleet, folder: &Path, load: f64) -> Result<()> {
