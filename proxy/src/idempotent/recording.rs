@@ -4,7 +4,7 @@ use super::KeyHash;
 use super::memory::Memory;
 use crate::body::BrokenOff;
 use crate::upstream::{AppResponse, ResponseBody, SendError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Frame;
@@ -18,7 +18,9 @@ use tokio::time::{Instant, sleep_until};
 
 /// Memory is taken in pieces of this size, in bytes: an app that sends a byte at a time does not make
 /// the proxy keep a buffer for each.
-pub(super) const BLOCK: usize = 16 * 1024;
+pub(super) const BLOCK: usize = 4 * 1024;
+/// What a reader gets at once, in bytes.
+const PIECE: usize = 16 * 1024;
 /// What a field takes beside its name and its value.
 const FIELD_BYTES: usize = 128;
 
@@ -111,13 +113,15 @@ impl State {
     /// The next piece behind `offset`, if it has come.
     fn piece(&self, offset: usize) -> Option<Bytes> {
         let mut skip = offset - self.dropped;
+        let mut piece = BytesMut::new();
         for block in &self.blocks {
-            if skip < block.len() {
-                return Some(Bytes::copy_from_slice(&block[skip..]));
+            if piece.len() >= PIECE {
+                break;
             }
-            skip -= block.len();
+            piece.extend_from_slice(block.get(skip..).unwrap_or_default());
+            skip = skip.saturating_sub(block.len());
         }
-        None
+        (!piece.is_empty()).then(|| piece.freeze())
     }
 
     fn append(&mut self, mut data: &[u8]) {
