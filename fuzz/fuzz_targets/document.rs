@@ -5,8 +5,8 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use minicbor::{Decoder, Encoder};
 use std::sync::LazyLock;
+use steve_fuzz::cbor::{certificates, close, encode, open};
 use steve_fuzz::world;
 use steve_fuzz::world::{CONFIGURATION, MANIFEST, NOW_MS, appraiser, challenge, evidence, keys};
 use steve_protocol::evidence::dev::pcrs;
@@ -103,28 +103,6 @@ static GENUINE: LazyLock<Genuine> = LazyLock::new(|| {
     let root = MerkleTree::new(&[challenge(1)]).expect("one leaf").root();
     Genuine { certificates: certificates(document).expect("genuine"), keys, root }
 });
-
-fn certificates(document: &[u8]) -> Result<Vec<Vec<u8>>, minicbor::decode::Error> {
-    let mut decoder = Decoder::new(document);
-    decoder.array()?;
-    decoder.skip()?;
-    decoder.skip()?;
-    let mut payload = Decoder::new(decoder.bytes()?);
-    let (mut all, mut leaf) = (Vec::new(), Vec::new());
-    for _ in 0..payload.map()?.unwrap_or_default() {
-        match payload.str()? {
-            "certificate" => leaf = payload.bytes()?.to_vec(),
-            "cabundle" => {
-                for der in payload.array_iter::<&minicbor::bytes::ByteSlice>()? {
-                    all.push(der?.to_vec());
-                }
-            }
-            _ => payload.skip()?,
-        }
-    }
-    all.push(leaf);
-    Ok(all)
-}
 
 /// Builds, and says whether what it builds is acceptable. None: beyond the model.
 struct Builder<'a> {
@@ -378,30 +356,6 @@ impl Builder<'_> {
         self.rule(evidence.leaf_index == 0 && evidence.tree_size == 1 && evidence.path.is_empty());
         self.rule(evidence.configuration == CONFIGURATION && evidence.manifest == MANIFEST);
         evidence.encode().ok()
-    }
-}
-
-fn encode(
-    with: impl FnOnce(
-        &mut Encoder<Vec<u8>>,
-    ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>>,
-) -> Vec<u8> {
-    let mut encoder = Encoder::new(Vec::new());
-    with(&mut encoder).expect("memory takes everything");
-    encoder.into_writer()
-}
-
-/// The beginning of an array (4) or map (5).
-fn open(major: u8, len: usize, indefinite: bool) -> Vec<u8> {
-    if indefinite {
-        return vec![major << 5 | 31];
-    }
-    vec![major << 5 | 25, (len >> 8) as u8, len as u8]
-}
-
-fn close(out: &mut Vec<u8>, indefinite: bool) {
-    if indefinite {
-        out.push(0xff);
     }
 }
 

@@ -3,16 +3,13 @@
 //! their order; each stream id is accepted once; order, end and key usage are those of SPEC.md.
 #![no_main]
 
-#[path = "session_ends.rs"]
-mod ends;
-
 use arbitrary::Arbitrary;
 use bytes::{Bytes, BytesMut};
-use ends::{Reader, Sealed, Step, Writer, view};
 use libfuzzer_sys::fuzz_target;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use steve_fuzz::order::{Piece, Seen};
+use steve_fuzz::wire::{C2S, Reader, S2C, Sealed, Step, Writer, view};
 use steve_fuzz::world::{NOW_MS, PARAMETERS, SUITES, enclave, keys, rng};
 use steve_protocol::MAX_SESSION_BYTES;
 use steve_protocol::frame::FrameSealer;
@@ -27,8 +24,6 @@ use steve_protocol::suite::Suite;
 /// Ids that are told apart below the largest one.
 const WINDOW: u64 = 1024;
 const ID: SessionId = [9; 16];
-const C2S: usize = 0;
-const S2C: usize = 1;
 
 #[derive(Arbitrary, Debug)]
 struct Input {

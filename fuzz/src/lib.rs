@@ -2,9 +2,11 @@
 //! against, and keys that are made once.
 
 pub mod app;
+pub mod cbor;
 pub mod manifest;
 pub mod measure;
 pub mod order;
+pub mod wire;
 pub mod world;
 
 /// The part of the proxy's module that [`app`] uses.

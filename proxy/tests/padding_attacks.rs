@@ -162,7 +162,10 @@ async fn speaks(parts: [&'static [u8]; 2], go_on: Arc<Notify>) -> SocketAddr {
             if app::is_probe(&io).await {
                 continue;
             }
-            io.read(&mut [0; 4096]).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(io.read_u8().await.unwrap());
+            }
             io.write_all(parts[0]).await.unwrap();
             go_on.notified().await;
             io.write_all(parts[1]).await.unwrap();

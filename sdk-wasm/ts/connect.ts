@@ -43,7 +43,13 @@ export interface ConnectOptions {
      * said: `padme` adds at most an eighth to what is longer than 256 bytes, a block makes lengths
      * multiples of 16 to 16384 bytes. Without this: not at all.
      */
-    readonly padding?: "none" | "padme" | { readonly block: number };
+    readonly padding?:
+        | "none"
+        | "padme"
+        | {
+              /** Bytes. */
+              readonly block: number;
+          };
     /**
      * Asks for responses that leave the enclave only every so many milliseconds, 10 to 1000, because
      * times tell where words begin. Without this: at once.

@@ -35,7 +35,8 @@ impl Host {
     pub async fn stop(self: &Arc<Self>) {
         self.note("the host stops");
         self.honest.store(true, Relaxed);
-        for (kind, body) in std::mem::take(&mut *self.held.lock().unwrap()) {
+        let held = std::mem::take(&mut *self.held.lock().unwrap());
+        for (kind, body) in held {
             let _ = timeout(PATIENCE, self.deliver(kind, body)).await;
         }
     }

@@ -1,30 +1,31 @@
-//! What either end of a stream must do with the frames of one direction.
+//! What the host has to deliver, and a model of both ends of one direction of a stream: which bytes
+//! are genuine, what they must be read as, and what may be sealed next.
 
-use super::S2C;
+use crate::order::{Order, Piece, Seen};
 use bytes::{Bytes, BytesMut};
 use std::collections::HashMap;
-use steve_fuzz::order::{Order, Piece, Seen};
 use steve_protocol::MAX_SESSION_BYTES;
 use steve_protocol::frame::{MAX_CONTENT_LEN, OVERHEAD};
 use steve_protocol::stream::{Event, MessageOpener, MessageSealer, ResetCode, Role};
 
+/// From client to server.
+pub const C2S: usize = 0;
+/// Back.
+pub const S2C: usize = 1;
+
 /// Every frame that was sealed, by direction, stream and number. A client without rules can make
 /// several.
 #[derive(Default)]
-pub(crate) struct Sealed {
-    pub(crate) frames: HashMap<(usize, u64, usize), Vec<(Bytes, Piece)>>,
-    pub(crate) all: Vec<Bytes>,
+pub struct Sealed {
+    /// The frame, or several, in each place.
+    pub frames: HashMap<(usize, u64, usize), Vec<(Bytes, Piece)>>,
+    /// The same in the order in which they were sealed.
+    pub all: Vec<Bytes>,
 }
 
 impl Sealed {
-    pub(crate) fn add(
-        &mut self,
-        direction: usize,
-        id: u64,
-        number: usize,
-        frame: Bytes,
-        piece: Piece,
-    ) {
+    /// One more.
+    pub fn add(&mut self, direction: usize, id: u64, number: usize, frame: Bytes, piece: Piece) {
         self.all.push(frame.clone());
         self.frames.entry((direction, id, number)).or_default().push((frame, piece));
     }
@@ -32,34 +33,43 @@ impl Sealed {
 
 /// What becomes of the next bytes.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub enum Step {
+    /// Nothing yet, or ever.
     NeedMore,
     /// Not authentic, or the key is used up.
     Bad,
+    /// What the receiver sees of a frame.
     Authentic(Seen, Piece),
 }
 
 /// What one end must make of the bytes it gets.
-pub(crate) struct Reader {
-    pub(crate) direction: usize,
-    pub(crate) id: u64,
-    pub(crate) received: Vec<u8>,
-    pub(crate) number: usize,
-    pub(crate) order: Order,
-    pub(crate) dead: bool,
+pub struct Reader {
+    /// Which way.
+    pub direction: usize,
+    /// Which stream.
+    pub id: u64,
+    /// Bytes that are not a frame yet.
+    pub received: Vec<u8>,
+    /// How many frames were genuine.
+    pub number: usize,
+    /// What they add up to.
+    pub order: Order,
+    dead: bool,
 }
 
 impl Reader {
-    pub(crate) fn new(direction: usize, id: u64) -> Self {
+    /// Before the first byte.
+    pub fn new(direction: usize, id: u64) -> Self {
         let order = Order::new(direction == S2C);
         Self { direction, id, received: Vec::new(), number: 0, order, dead: false }
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.dead || self.order.is_over()
     }
 
-    pub(crate) fn step(&mut self, sealed: &Sealed, used: &mut u64) -> Step {
+    /// Takes a frame off. `used` is what this end counts for the key.
+    pub fn step(&mut self, sealed: &Sealed, used: &mut u64) -> Step {
         let Some(header) = self.received.first_chunk() else { return Step::NeedMore };
         if self.is_over() {
             return Step::NeedMore;
@@ -90,7 +100,7 @@ impl Reader {
     }
 
     /// Holds what an opener gives against what it must give, until it needs more.
-    pub(crate) fn drain<R: Role>(
+    pub fn drain<R: Role>(
         &mut self,
         opener: &mut MessageOpener<R>,
         sealed: &Sealed,
@@ -118,7 +128,8 @@ impl Reader {
     }
 }
 
-pub(crate) fn view<H>(event: &Event<H>) -> Seen {
+/// An event as the model has it.
+pub fn view<H>(event: &Event<H>) -> Seen {
     match event {
         Event::Informational(_) => Seen::Informational,
         Event::Head { fin, .. } => Seen::Head(*fin),
@@ -130,32 +141,35 @@ pub(crate) fn view<H>(event: &Event<H>) -> Seen {
 
 /// What [`MessageSealer`] may do next.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Phase {
+enum Phase {
     Start,
     Body,
     Over,
 }
 
 /// Frames that are sealed for one stream in one direction.
-pub(crate) struct Writer {
-    pub(crate) direction: usize,
-    pub(crate) id: u64,
-    pub(crate) number: usize,
-    pub(crate) phase: Phase,
+pub struct Writer {
+    direction: usize,
+    /// Which stream.
+    pub id: u64,
+    number: usize,
+    phase: Phase,
 }
 
 impl Writer {
-    pub(crate) fn new(direction: usize, id: u64) -> Self {
+    /// Before the first frame.
+    pub fn new(direction: usize, id: u64) -> Self {
         Self { direction, id, number: 0, phase: Phase::Start }
     }
 
-    pub(crate) fn add(&mut self, sealed: &mut Sealed, frame: BytesMut, piece: Piece) {
+    /// A frame that was sealed in whatever way.
+    pub fn add(&mut self, sealed: &mut Sealed, frame: BytesMut, piece: Piece) {
         sealed.add(self.direction, self.id, self.number, frame.freeze(), piece);
         self.number += 1;
     }
 
     /// Seals through the interface that keeps to the rules, and holds it to them.
-    pub(crate) fn seal<R: Role>(
+    pub fn seal<R: Role>(
         &mut self,
         sealer: &mut MessageSealer<R>,
         mut piece: Piece,
@@ -207,6 +221,6 @@ impl Writer {
     }
 }
 
-pub(crate) fn after(fin: bool) -> Phase {
+fn after(fin: bool) -> Phase {
     if fin { Phase::Over } else { Phase::Body }
 }
