@@ -12,7 +12,7 @@ use std::env;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use steve_sdk::default_suites;
+use steve_sdk::{Shaping, default_suites};
 use tokio::time::{sleep, timeout};
 
 /// Schedules of all parts, unless `STEVE_EVIL_SCHEDULES` says otherwise.
@@ -81,13 +81,14 @@ async fn schedule(world: &Arc<World>, seed: u64, sum: &mut Sum) {
     let restarts = world.restarts.load(Relaxed);
     let malice = dice.pick(&[1, 2, 3, 6]);
     let faults = dice.clone();
+    let shaping = faults.fork("shaping", 0).pick(&["none", "none", "padme", "padme, coalesce=50"]);
     let host = Host::new(world, move |seen| {
         fault(&mut faults.fork(&format!("{:?}", seen.kind), seen.nth), seen, malice)
     });
     let early = !dice.once_in(3);
     let slow = dice.once_in(10);
     let client = client(world, &host, |builder| {
-        let builder = builder.early_data(early);
+        let builder = builder.early_data(early).padding(shaping.parse::<Shaping>().unwrap());
         if slow { builder.suites(default_suites()) } else { builder }
     });
     let caller = Caller::new(client, &host, format!("{seed}"));

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 const WIRE: usize = 64 * 1024;
+const DAY_MS: u64 = 86_400_000;
 
 /// Which proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,9 @@ impl World {
 
     /// The other proxy is genuine, but the app behind it is not the one that counts.
     pub async fn with_other_app(app: App, other_app: App) -> Arc<Self> {
-        let began = (now_ms(), Instant::now());
+        // Clients take the wall clock's time when they ask. Documents must not be older than that,
+        // however slowly simulated time passes.
+        let began = (now_ms() + DAY_MS, Instant::now());
         let authority = DevAuthority::new(&mut rng(), began.0).unwrap();
         let authority = Arc::new(Authority { authority, began });
         let current = Proxy::start(&app, &authority).await;
