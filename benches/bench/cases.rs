@@ -110,15 +110,19 @@ pub(crate) struct Plan {
 /// Connections that are opened at the same time.
 const OPENING: usize = 16;
 
-/// Opens so many connections, each with a session of its own.
+/// Opens so many connections, each with a session of its own that has had a request: the proxy does
+/// not keep others for long.
 pub(crate) async fn open(target: &Target, count: usize) -> Result<Vec<Connection>> {
+    let request = Arc::new(Request::down(1024)?);
     let mut tasks = JoinSet::new();
     for opener in 0..OPENING {
-        let target = target.clone();
+        let (target, request) = (target.clone(), request.clone());
         tasks.spawn(async move {
             let mut connections = Vec::new();
             for _ in (opener..count).step_by(OPENING) {
-                connections.push(Connection::open(&target).await?);
+                let mut connection = Connection::open(&target).await?;
+                connection.exchange(&request).await?;
+                connections.push(connection);
             }
             Ok::<_, Failure>(connections)
         });

@@ -61,12 +61,9 @@ pub(crate) async fn measure(
 
     let server = fleet.launch(contender.product)?;
     let target = fleet.target(contender, &server).await?;
-    open(&target, 1).await?[0].exchange(&request).await?;
+    open(&target, 1).await?;
     let before = resident(&server).0;
-    let mut connections = open(&target, SESSIONS.min(plan.most_clients)).await?;
-    for connection in &mut connections {
-        connection.exchange(&request).await?;
-    }
+    let connections = open(&target, SESSIONS.min(plan.most_clients)).await?;
     let (now, peak) = resident(&server);
     let each = now.saturating_sub(before) as f64 / connections.len() as f64;
     add(CONNECTED, Metric::MemoryEach, each);
