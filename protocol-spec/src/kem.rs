@@ -15,18 +15,21 @@ use zeroize::Zeroizing;
 #[error("invalid KEM key or encapsulation")]
 pub struct KemError;
 
-type SenderContext<K> = AeadCtxS<ExportOnlyAead, HkdfSha256, K>;
-type ReceiverContext<K> = AeadCtxR<ExportOnlyAead, HkdfSha256, K>;
+/// Boxed: what is moved leaves a copy behind that nothing erases.
+type SenderContext<K> = Box<AeadCtxS<ExportOnlyAead, HkdfSha256, K>>;
+/// Boxed for the same reason.
+type ReceiverContext<K> = Box<AeadCtxR<ExportOnlyAead, HkdfSha256, K>>;
 type Private<K> = <K as HpkeKem>::PrivateKey;
 
-/// A KEM key pair. The private key is erased when the pair is dropped.
+/// A KEM key pair. The private key stays in one place on the heap, and is erased when the pair is
+/// dropped.
 pub struct KeyPair {
     private: PrivateKey,
     public: Vec<u8>,
 }
 
 enum PrivateKey {
-    X25519(Private<X25519HkdfSha256>),
+    X25519(Box<Private<X25519HkdfSha256>>),
     XWing(Box<Private<XWing>>),
 }
 
@@ -36,7 +39,10 @@ impl KeyPair {
         match kem {
             Kem::X25519 => {
                 let (private, public) = X25519HkdfSha256::gen_keypair_with_rng(rng);
-                Self { private: PrivateKey::X25519(private), public: public.to_bytes().to_vec() }
+                Self {
+                    private: PrivateKey::X25519(Box::new(private)),
+                    public: public.to_bytes().to_vec(),
+                }
             }
             Kem::XWing => {
                 let (private, public) = XWing::gen_keypair_with_rng(rng);
@@ -96,7 +102,7 @@ fn setup_send<K: HpkeKem>(
     let public_key = K::PublicKey::from_bytes(public_key).map_err(|_| KemError)?;
     let (enc, context) = setup_sender_with_rng::<_, _, K>(&OpModeS::Base, &public_key, info, rng)
         .map_err(|_| KemError)?;
-    Ok((enc.to_bytes().to_vec(), context))
+    Ok((enc.to_bytes().to_vec(), Box::new(context)))
 }
 
 fn receive<K: HpkeKem>(
@@ -105,7 +111,7 @@ fn receive<K: HpkeKem>(
     info: &[u8],
 ) -> Result<ReceiverContext<K>, KemError> {
     let enc = K::EncappedKey::from_bytes(enc).map_err(|_| KemError)?;
-    setup_receiver(&OpModeR::Base, key, &enc, info).map_err(|_| KemError)
+    setup_receiver(&OpModeR::Base, key, &enc, info).map(Box::new).map_err(|_| KemError)
 }
 
 /// One end of an HPKE context, good for exporting secrets and nothing else.

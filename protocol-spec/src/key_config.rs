@@ -13,6 +13,10 @@ pub const MAX_KEY_CONFIG_LEN: usize = 8192;
 /// Names one KEM key of a proxy; opaque to clients.
 pub type KeyId = [u8; 8];
 
+/// Names one proxy process: equal values in two verified key configurations say that neither the
+/// enclave nor its proxy was restarted in between.
+pub type Instance = [u8; 16];
+
 /// A public key of the enclave, for one suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyEntry {
@@ -31,6 +35,8 @@ pub struct KeyConfigFields {
     pub epoch: u64,
     /// When the keys are erased: milliseconds since 1970 on the NSM's clock.
     pub not_after: u64,
+    /// Random, and the same for all configurations of one proxy process.
+    pub instance: Instance,
     /// SHA-256 of the application manifest.
     pub manifest_hash: [u8; 32],
     /// SHA-256 of the proxy's effective configuration.
@@ -55,10 +61,11 @@ impl KeyConfig {
             keys.extend_from_slice(&entry.suite.id().to_be_bytes());
             put_vec16(&mut keys, &entry.public_key)?;
         }
-        let mut encoded = Vec::with_capacity(84 + keys.len());
+        let mut encoded = Vec::with_capacity(100 + keys.len());
         encoded.extend_from_slice(&VERSION.to_be_bytes());
         encoded.extend_from_slice(&fields.epoch.to_be_bytes());
         encoded.extend_from_slice(&fields.not_after.to_be_bytes());
+        encoded.extend_from_slice(&fields.instance);
         encoded.extend_from_slice(&fields.manifest_hash);
         encoded.extend_from_slice(&fields.configuration_hash);
         put_vec16(&mut encoded, &keys)?;
@@ -76,6 +83,7 @@ impl KeyConfig {
         }
         let epoch = reader.u64()?;
         let not_after = reader.u64()?;
+        let instance = reader.array()?;
         let manifest_hash = reader.array()?;
         let configuration_hash = reader.array()?;
         let mut entries = Reader::new(reader.vec16(MAX_KEY_CONFIG_LEN)?);
@@ -96,7 +104,8 @@ impl KeyConfig {
         if keys.is_empty() || epoch == 0 {
             return Err(DecodeError);
         }
-        let fields = KeyConfigFields { epoch, not_after, manifest_hash, configuration_hash, keys };
+        let fields =
+            KeyConfigFields { epoch, not_after, instance, manifest_hash, configuration_hash, keys };
         Ok(Self { fields, encoded: encoded.to_vec() })
     }
 
@@ -134,6 +143,7 @@ mod tests {
         KeyConfigFields {
             epoch: 1,
             not_after: 1_700_000_000_000,
+            instance: [3; 16],
             manifest_hash: [1; 32],
             configuration_hash: [2; 32],
             keys: Suite::ALL.map(entry).to_vec(),

@@ -58,17 +58,12 @@ pub struct TrafficKey {
     pub iv: [u8; NONCE_LEN],
 }
 
+const EMPTY: TrafficKey = TrafficKey { key: [0; KEY_LEN], iv: [0; NONCE_LEN] };
+
 impl TrafficKey {
     /// The nonce of a frame (SPEC.md, Section 9.2).
     pub fn nonce(&self, stream_id: u64, frame_number: u32) -> Nonce {
-        let mut nonce = self.iv;
-        for (byte, x) in nonce
-            .iter_mut()
-            .zip(stream_id.to_be_bytes().into_iter().chain(frame_number.to_be_bytes()))
-        {
-            *byte ^= x;
-        }
-        nonce
+        nonce(&self.iv, stream_id, frame_number)
     }
 
     /// The key, prepared for `algorithm`.
@@ -95,8 +90,16 @@ impl TrafficKey {
     }
 }
 
+/// The nonce of a frame (SPEC.md, Section 9.2).
+pub(crate) fn nonce(iv: &[u8; NONCE_LEN], stream_id: u64, frame_number: u32) -> Nonce {
+    let mut nonce = *iv;
+    let counters = stream_id.to_be_bytes().into_iter().chain(frame_number.to_be_bytes());
+    nonce.iter_mut().zip(counters).for_each(|(byte, x)| *byte ^= x);
+    nonce
+}
+
 /// Everything a session keeps. Erased on drop; has no `Debug`.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SessionSecrets {
     /// Client to proxy.
     pub c2s: TrafficKey,
@@ -106,23 +109,20 @@ pub struct SessionSecrets {
 }
 
 impl SessionSecrets {
-    /// Derives the secrets from both HPKE contexts and the transcript.
-    pub fn derive(e: &Exporter, s: &Exporter, th1: &Hash) -> Self {
+    /// Derives the secrets from both HPKE contexts and the transcript. They stay where they are
+    /// made: what is moved leaves a copy behind that nothing erases.
+    pub fn derive(e: &Exporter, s: &Exporter, th1: &Hash) -> Box<Self> {
         let salt = e.export(b"steve/3 early");
         let ikm = s.export(b"steve/3 session");
         let (mut prk, master) = Hkdf::<Sha256>::extract(Some(salt.as_ref()), ikm.as_ref());
         prk.as_mut_slice().zeroize();
-        Self {
-            c2s: TrafficKey {
-                key: expand(&master, b"steve/3 c2s key", th1),
-                iv: expand(&master, b"steve/3 c2s iv", th1),
-            },
-            s2c: TrafficKey {
-                key: expand(&master, b"steve/3 s2c key", th1),
-                iv: expand(&master, b"steve/3 s2c iv", th1),
-            },
-            exporter: expand(&master, b"steve/3 exporter", th1),
-        }
+        let mut secrets = Box::new(Self { c2s: EMPTY, s2c: EMPTY, exporter: [0; 32] });
+        expand(&master, b"steve/3 c2s key", th1, &mut secrets.c2s.key);
+        expand(&master, b"steve/3 c2s iv", th1, &mut secrets.c2s.iv);
+        expand(&master, b"steve/3 s2c key", th1, &mut secrets.s2c.key);
+        expand(&master, b"steve/3 s2c iv", th1, &mut secrets.s2c.iv);
+        expand(&master, b"steve/3 exporter", th1, &mut secrets.exporter);
+        secrets
     }
 
     /// The exporter secret.
@@ -133,24 +133,24 @@ impl SessionSecrets {
     /// Value known to client, proxy and app alone (SPEC.md, Section 10.5).
     pub fn session_binding(&self) -> [u8; 32] {
         let exporter = Hkdf::<Sha256>::from_prk(&self.exporter).expect("32 bytes are a PRK");
-        expand(&exporter, b"steve/3 app session", &[])
+        let mut binding = [0; 32];
+        expand(&exporter, b"steve/3 app session", &[], &mut binding);
+        binding
     }
 }
 
 /// Key of the frames that follow a ClientHello (SPEC.md, Sections 8.2 and 12).
-pub fn early_traffic_key(e: &Exporter, thc: &Hash) -> TrafficKey {
+pub fn early_traffic_key(e: &Exporter, thc: &Hash) -> Box<TrafficKey> {
     let context = Zeroizing::new([b"steve/3 early traffic", &thc[..]].concat());
     let secret = e.export(&context);
     let hkdf = Hkdf::<Sha256>::from_prk(secret.as_ref()).expect("32 bytes are a PRK");
-    TrafficKey {
-        key: expand(&hkdf, b"steve/3 early key", &[]),
-        iv: expand(&hkdf, b"steve/3 early iv", &[]),
-    }
+    let mut early = Box::new(EMPTY);
+    expand(&hkdf, b"steve/3 early key", &[], &mut early.key);
+    expand(&hkdf, b"steve/3 early iv", &[], &mut early.iv);
+    early
 }
 
-fn expand<const N: usize>(prk: &Hkdf<Sha256>, label: &[u8], context: &[u8]) -> [u8; N] {
-    let mut out = [0; N];
-    prk.expand_multi_info(&[label, context], &mut out)
+fn expand(prk: &Hkdf<Sha256>, label: &[u8], context: &[u8], out: &mut [u8]) {
+    prk.expand_multi_info(&[label, context], out)
         .expect("at most 32 bytes are within the limit of HKDF-Expand");
-    out
 }

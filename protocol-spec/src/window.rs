@@ -14,8 +14,16 @@ pub(crate) struct ReplayWindow {
 }
 
 impl ReplayWindow {
+    /// True if [`mark`](Self::mark) would mark `id`.
+    pub(crate) fn is_free(&self, id: u64) -> bool {
+        id > self.largest || (id != 0 && self.largest - id < WINDOW && !self.is_set(id))
+    }
+
     /// Marks `id`; false, changing nothing, if it is used or too old.
     pub(crate) fn mark(&mut self, id: u64) -> bool {
+        if !self.is_free(id) {
+            return false;
+        }
         if id > self.largest {
             if id - self.largest >= WINDOW {
                 self.used = [0; WORDS];
@@ -25,11 +33,6 @@ impl ReplayWindow {
                 }
             }
             self.largest = id;
-            self.set(id);
-            return true;
-        }
-        if id == 0 || self.largest - id >= WINDOW || self.is_set(id) {
-            return false;
         }
         self.set(id);
         true

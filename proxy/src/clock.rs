@@ -7,14 +7,15 @@ use tokio::time::Instant;
 pub(crate) struct NsmClock(Mutex<(u64, Instant)>);
 
 impl NsmClock {
-    /// Starts at `timestamp_ms`, which is now.
-    pub(crate) fn new(timestamp_ms: u64) -> Self {
-        Self(Mutex::new((timestamp_ms, Instant::now())))
+    /// Starts with the timestamp of a document that was made at `asked` or later.
+    pub(crate) fn new(timestamp_ms: u64, asked: Instant) -> Self {
+        Self(Mutex::new((timestamp_ms, asked)))
     }
 
-    /// Takes over the timestamp of a document that was just made.
-    pub(crate) fn set(&self, timestamp_ms: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (timestamp_ms, Instant::now());
+    /// Takes over the timestamp of a document that was made at `asked` or later: nothing that is
+    /// counted from it takes longer than it should.
+    pub(crate) fn set(&self, timestamp_ms: u64, asked: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (timestamp_ms, asked);
     }
 
     /// Milliseconds since 1970.

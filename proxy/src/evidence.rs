@@ -14,7 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
-use steve_protocol::evidence::{Challenge, Evidence, MerkleTree, UnverifiedDocument, user_data};
+use steve_protocol::evidence::{
+    AppraisalError, Challenge, Evidence, MerkleTree, UnverifiedDocument, user_data,
+};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -54,9 +57,18 @@ pub(crate) struct Statements {
 
 #[derive(Default)]
 struct Shared {
-    unchallenged: RwLock<Option<(Encoded, Instant)>>,
+    unchallenged: RwLock<Option<Prefetched>>,
     /// The last attestation succeeded.
     works: AtomicBool,
+}
+
+/// Evidence made in advance.
+struct Prefetched {
+    encoded: Encoded,
+    made: Instant,
+    /// How long its signing certificate was valid when it was made: hours, or minutes if the NSM is
+    /// about to renew it.
+    leaf_life: Duration,
 }
 
 impl EvidenceService {
@@ -96,7 +108,12 @@ impl EvidenceService {
     /// Evidence that is fresh for `challenge`.
     pub(crate) async fn challenge(&self, challenge: Challenge) -> Result<Encoded, NoEvidence> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.try_send(Job::Challenge(challenge, reply)).map_err(|_| NoEvidence)?;
+        self.jobs.try_send(Job::Challenge(challenge, reply)).map_err(|error| {
+            if let TrySendError::Closed(_) = error {
+                self.gone();
+            }
+            NoEvidence
+        })?;
         let answer = timeout(self.challenge_timeout, answer).await.map_err(|_| NoEvidence)?;
         answer.map_err(|_| {
             // The attester has failed. That it works again must not be noticed at the next refresh only.
@@ -108,8 +125,9 @@ impl EvidenceService {
     /// Evidence made in advance, for nobody in particular.
     pub(crate) fn unchallenged(&self) -> Result<Encoded, NoEvidence> {
         let made = self.shared.unchallenged.read().unwrap_or_else(PoisonError::into_inner);
-        let fresh = made.as_ref().filter(|(_, at)| at.elapsed() < 2 * self.refresh);
-        fresh.map(|(encoded, _)| encoded.clone()).ok_or(NoEvidence)
+        let fresh =
+            made.as_ref().filter(|made| made.made.elapsed() < made.leaf_life.min(2 * self.refresh));
+        fresh.map(|made| made.encoded.clone()).ok_or(NoEvidence)
     }
 
     /// True when the last attestation succeeded.
@@ -119,10 +137,15 @@ impl EvidenceService {
 
     /// Makes the unchallenged evidence anew.
     pub(crate) async fn renew(&self) -> Result<(), AttestError> {
-        let gone = || AttestError::Document("the attester's thread has ended".into());
+        let gone = || self.gone();
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Unchallenged(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    fn gone(&self) -> AttestError {
+        self.shared.works.store(false, Relaxed);
+        AttestError::Document("the attester's thread has ended".into())
     }
 
     /// Says that a new key generation is to be announced.
@@ -130,11 +153,18 @@ impl EvidenceService {
         self.renew.notify_one();
     }
 
+    /// Until the unchallenged evidence is made anew, well before its certificate expires.
+    fn pause(&self) -> Duration {
+        let made = self.shared.unchallenged.read().unwrap_or_else(PoisonError::into_inner);
+        let leaf = made.as_ref().map_or(self.refresh, |made| made.leaf_life / 2);
+        leaf.clamp(self.retry.min(self.refresh), self.refresh)
+    }
+
     /// Keeps the unchallenged evidence fresh, for ever. It is also what notices that an attester
     /// that had failed works again.
     pub(crate) async fn run(&self) {
         loop {
-            let pause = if self.works() { self.refresh } else { self.retry };
+            let pause = if self.works() { self.pause() } else { self.retry };
             let _ = timeout(pause, self.renew.notified()).await;
             if self.renew().await.is_err() {
                 sleep(self.retry).await;
@@ -199,9 +229,10 @@ impl Owner {
 
     fn unchallenged(&mut self) -> Result<(), AttestError> {
         let (key_config, document) = self.attest(None)?;
+        let leaf_life = leaf_life(&document)?;
         let encoded = self.encode(&key_config, &document, 0, 0, &[])?;
         let mut made = self.shared.unchallenged.write().unwrap_or_else(PoisonError::into_inner);
-        *made = Some((encoded, Instant::now()));
+        *made = Some(Prefetched { encoded, made: Instant::now(), leaf_life });
         Ok(())
     }
 
@@ -211,7 +242,7 @@ impl Owner {
         let begun = Instant::now();
         let document = self.attester.attest(&user_data(keys.config()), nonce);
         let document = document.and_then(|document| {
-            self.clock.set(timestamp_ms(&document)?);
+            self.clock.set(timestamp_ms(&document)?, begun);
             Ok(document)
         });
         self.metrics.evidence_call(document.is_ok(), begun.elapsed());
@@ -248,7 +279,20 @@ impl Owner {
 
 /// The time that a document of our own attester states.
 pub(crate) fn timestamp_ms(document: &[u8]) -> Result<u64, AttestError> {
-    UnverifiedDocument::decode(document)
-        .map(|document| document.timestamp_ms())
-        .map_err(|error| AttestError::Document(error.to_string()))
+    decode(document).map(|document| document.timestamp_ms())
+}
+
+/// How long the certificate that signed it was still valid.
+fn leaf_life(document: &[u8]) -> Result<Duration, AttestError> {
+    let document = decode(document)?;
+    let until_ms = document.leaf_not_after_ms().map_err(failed)?;
+    Ok(Duration::from_millis(until_ms.saturating_sub(document.timestamp_ms())))
+}
+
+fn decode(document: &[u8]) -> Result<UnverifiedDocument<'_>, AttestError> {
+    UnverifiedDocument::decode(document).map_err(failed)
+}
+
+fn failed(error: AppraisalError) -> AttestError {
+    AttestError::Document(error.to_string())
 }

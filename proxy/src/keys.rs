@@ -3,9 +3,11 @@
 use crate::clock::NsmClock;
 use crate::entropy::Entropy;
 use crate::error::StartError;
+use rand::Rng;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use steve_protocol::handshake::EnclaveKeys;
+use steve_protocol::key_config::Instance;
 use steve_protocol::schedule::Hash;
 use steve_protocol::suite::Suite;
 use tokio::time::{Instant, sleep_until};
@@ -21,11 +23,19 @@ pub(crate) struct KeyPlan {
     pub(crate) early_requests: usize,
 }
 
+impl KeyPlan {
+    /// For how long a generation is honoured.
+    fn life(&self) -> Duration {
+        self.rotation + self.overlap
+    }
+}
+
 struct Generations {
     current: Arc<EnclaveKeys>,
     /// When `current` was made.
     born: Instant,
-    previous: Option<Arc<EnclaveKeys>>,
+    /// With when it ends to be honoured.
+    previous: Option<(Arc<EnclaveKeys>, Instant)>,
 }
 
 /// The generations that are honoured now. A generation is erased when the ring lets go of it.
@@ -33,6 +43,8 @@ pub(crate) struct KeyRing {
     plan: KeyPlan,
     clock: Arc<NsmClock>,
     entropy: Arc<Entropy>,
+    /// The same for all generations: what a process remembers outlives its keys.
+    instance: Instance,
     generations: RwLock<Generations>,
 }
 
@@ -44,9 +56,11 @@ impl KeyRing {
         entropy: Arc<Entropy>,
     ) -> Result<Self, StartError> {
         let born = Instant::now();
-        let current = generate(&plan, 1, &clock, &entropy)?;
+        let mut instance = Instance::default();
+        entropy.fork().fill_bytes(&mut instance);
+        let current = generate(&plan, 1, instance, &clock, &entropy)?;
         let generations = RwLock::new(Generations { current, born, previous: None });
-        Ok(Self { plan, clock, entropy, generations })
+        Ok(Self { plan, clock, entropy, instance, generations })
     }
 
     /// The generation that evidence announces.
@@ -54,9 +68,15 @@ impl KeyRing {
         self.read(|generations| generations.current.clone())
     }
 
-    /// All generations that are honoured.
-    pub(crate) fn honoured(&self) -> (Arc<EnclaveKeys>, Option<Arc<EnclaveKeys>>) {
-        self.read(|generations| (generations.current.clone(), generations.previous.clone()))
+    /// The generations that are honoured. One that has reached its end is not, erased or not.
+    pub(crate) fn honoured(&self) -> [Option<Arc<EnclaveKeys>>; 2] {
+        let now = Instant::now();
+        self.read(|Generations { current, born, previous }| {
+            let current = Some((current, *born + self.plan.life()));
+            let previous = previous.as_ref().map(|(keys, end)| (keys, *end));
+            [current, previous]
+                .map(|keys| keys.filter(|(_, end)| now < *end).map(|(keys, _)| keys.clone()))
+        })
     }
 
     fn read<T>(&self, f: impl FnOnce(&Generations) -> T) -> T {
@@ -70,10 +90,12 @@ impl KeyRing {
     fn rotate(&self) -> Result<(), StartError> {
         let epoch = self.current().config().fields().epoch + 1;
         let born = Instant::now();
-        let next = generate(&self.plan, epoch, &self.clock, &self.entropy)?;
+        let next = generate(&self.plan, epoch, self.instance, &self.clock, &self.entropy)?;
         self.write(|generations| {
+            let end = generations.born + self.plan.life();
+            let previous = std::mem::replace(&mut generations.current, next);
+            generations.previous = Some((previous, end));
             generations.born = born;
-            generations.previous = Some(std::mem::replace(&mut generations.current, next));
         });
         Ok(())
     }
@@ -103,11 +125,11 @@ impl KeyRing {
 fn generate(
     plan: &KeyPlan,
     epoch: u64,
+    instance: Instance,
     clock: &NsmClock,
     entropy: &Entropy,
 ) -> Result<Arc<EnclaveKeys>, StartError> {
-    let life = plan.rotation + plan.overlap;
-    let not_after = clock.now_ms().saturating_add(life.as_millis() as u64);
+    let not_after = clock.now_ms().saturating_add(plan.life().as_millis() as u64);
     let keys = EnclaveKeys::generate(
         &plan.suites,
         epoch,
@@ -116,6 +138,8 @@ fn generate(
         plan.configuration_hash,
         &mut entropy.fork(),
     );
-    let keys = keys.map(|keys| keys.with_early_requests(plan.early_requests));
+    let keys = keys
+        .and_then(|keys| keys.for_instance(instance))
+        .map(|keys| keys.with_early_requests(plan.early_requests));
     keys.map(Arc::new).map_err(|_| StartError::KeyConfig)
 }

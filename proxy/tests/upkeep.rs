@@ -6,10 +6,12 @@ mod common;
 
 use common::client::Call;
 use common::{EVIDENCE, Fixture, HEALTH, STREAM, app, now_ms, outer, rng};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use steve_protocol::evidence::Evidence;
+use steve_protocol::evidence::dev::{self, DevAuthority, Request};
+use steve_protocol::evidence::{Evidence, UnverifiedDocument};
 use steve_protocol::handshake::ClientHandshake;
 use steve_protocol::key_config::KeyConfig;
 use steve_protocol::suite::Suite;
@@ -107,6 +109,47 @@ async fn a_failing_attester_turns_health_red_and_sessions_go_on() {
     fails.store(false, Ordering::Relaxed);
     proxy.attest().await;
     assert_eq!(outer::call(proxy.address, "GET", HEALTH, "").await.status, 200);
+}
+
+/// Its signing certificates are valid for four seconds, and renewed every two.
+struct ShortLived(DevAuthority);
+
+impl Attester for ShortLived {
+    fn attest(&mut self, user_data: &[u8], nonce: Option<&[u8]>) -> Result<Vec<u8>, AttestError> {
+        let request = Request { user_data: Some(user_data), nonce, public_key: None };
+        let document = self.0.attest(&dev::pcrs(), &request, now_ms());
+        document.map_err(|error| AttestError::Dev(error.to_string()))
+    }
+
+    fn random(&mut self) -> Result<Option<Vec<u8>>, AttestError> {
+        Ok(None)
+    }
+
+    fn name(&self) -> &'static str {
+        "short-lived"
+    }
+}
+
+#[tokio::test]
+async fn unchallenged_evidence_is_made_anew_before_its_certificate_expires() {
+    let authority = DevAuthority::new(&mut rng(), now_ms()).unwrap();
+    let proxy = Fixture::with_attester(
+        app::echo().await,
+        |c| c.limits.attester_retry = Duration::from_millis(100),
+        |_| Box::new(ShortLived(authority.leaf_lifetime(Duration::from_secs(4)))),
+    )
+    .await;
+    let mut documents = BTreeSet::new();
+    for _ in 0..50 {
+        sleep(Duration::from_millis(100)).await;
+        let answer = outer::call(proxy.address, "GET", EVIDENCE, "").await;
+        assert_eq!(answer.status, 200);
+        let evidence = Evidence::decode(&answer.body).unwrap();
+        let document = UnverifiedDocument::decode(evidence.document).unwrap();
+        assert!(document.leaf_not_after_ms().unwrap() > now_ms(), "an expired certificate");
+        documents.insert(document.timestamp_ms());
+    }
+    assert!(documents.len() > 1, "{documents:?}");
 }
 
 #[tokio::test]

@@ -91,7 +91,8 @@ impl ClientBuilder {
     }
 
     /// Time from the beginning of a request, with all it takes to get there, to the head of its
-    /// response. Without this: no limit.
+    /// response. Without this: no limit, also for a request that went along with a handshake and whose
+    /// answer is held up; other requests do not wait for it for longer than a second.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
         self

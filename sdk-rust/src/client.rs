@@ -1,12 +1,13 @@
 use crate::body::Body;
 use crate::builder::ClientBuilder;
-use crate::early::{Early, Offer};
+use crate::early::{Early, Offer, Went};
 use crate::error::{BoxError, Error, Stage};
 use crate::exchange::{self, Failed, Prepared, Ticket};
 use crate::origin::Origin;
 use crate::request::RequestBuilder;
 use crate::request_body::RequestBody;
 use crate::retry::{self, Attempt, Decision, Idempotent};
+use crate::session::Sending;
 use crate::sessions::Sessions;
 use crate::transport::Transport;
 use crate::trusted::Appraisal;
@@ -75,7 +76,9 @@ impl Client {
         }
     }
 
-    /// Replaces the policy of this client and its clones. Nothing is sent.
+    /// Replaces the policy of this client and its clones. Nothing is sent. A signed policy is not
+    /// replaced by an older one of its namespace: callers that load policies at the same time need not
+    /// agree on who comes last.
     ///
     /// Requests from now on go to an enclave that was verified under the new policy; those that have
     /// begun come to their end under the old one.
@@ -88,7 +91,7 @@ impl Client {
     ///
     /// It is a secret between client and app, and changes with every session.
     pub async fn session_binding(&self) -> Result<String, Error> {
-        let session = self.inner.session().await?;
+        let session = self.inner.session(Sending::Repeatable).await?;
         Ok(BASE64_URL_SAFE_NO_PAD.encode(session.core.binding()))
     }
 
@@ -97,7 +100,8 @@ impl Client {
     /// The URI is a path, or an absolute URI of the client's origin. The request is sent again, at
     /// most twice, only if its body is not a stream, and the enclave certainly did not hand it to the
     /// app; or its method is safe (GET, HEAD, OPTIONS, TRACE) or it carries [`Idempotent`]. Only the
-    /// setup before it, which sends nothing of it, is repeated for any request.
+    /// setup before it, which sends nothing of it, is repeated for any request. To go along with a
+    /// handshake counts as being sent, also when the enclave rejects that.
     ///
     /// The response may come while the body is still being sent; that then goes on as long as the
     /// response is being read. With the field `expect: 100-continue` the body is held back until the
@@ -119,15 +123,16 @@ impl Client {
         let body = RequestBody::new(body);
         // Not idempotent methods: the original may come after requests sent later (SPEC.md, 13.4).
         let repeatable = parts.method.is_safe() || parts.extensions.get::<Idempotent>().is_some();
+        let sending = if repeatable { Sending::Repeatable } else { Sending::Once };
         let early = match parts.extensions.get::<Early>() {
             Some(Early(early)) => *early,
             None => self.inner.early_data && parts.method.is_safe(),
         };
         let prepared = Prepared::new(&self.inner.origin, parts, &body)?;
-        let sending = self.inner.send(&prepared, body, repeatable, early);
+        let exchange = self.inner.send(&prepared, body, sending, early);
         match self.inner.request_timeout {
-            None => sending.await,
-            Some(after) => tokio::time::timeout(after, sending)
+            None => exchange.await,
+            Some(after) => tokio::time::timeout(after, exchange)
                 .await
                 .unwrap_or(Err(Error::Timeout { stage: Stage::Request, after })),
         }
@@ -164,7 +169,7 @@ impl Inner {
         self: &Arc<Self>,
         prepared: &Prepared,
         mut body: RequestBody,
-        repeatable: bool,
+        sending: Sending,
         early: bool,
     ) -> Result<Response<Body>, Error> {
         let mut number = 1;
@@ -172,13 +177,16 @@ impl Inner {
         loop {
             // Once: whatever became of it, the next attempt is a stream.
             let early = match offer.take() {
-                Some(offer) => self.early(&offer, prepared, repeatable).await,
-                None => Ok(None),
+                Some(offer) => self.early(&offer, prepared, sending).await,
+                None => Ok(Went::AsStream { sent: false }),
             };
+            if let Ok(Went::AsStream { sent: true }) = early {
+                number += 1;
+            }
             let (Failed { error, sent }, again) = match early {
-                Ok(Some(response)) => return Ok(response),
+                Ok(Went::Answered(response)) => return Ok(response),
                 Err(failed) => (failed, Some(body)),
-                Ok(None) => match self.ticket().await {
+                Ok(Went::AsStream { .. }) => match self.ticket(sending).await {
                     Err(error) => (Failed { error, sent: false }, Some(body)),
                     Ok(ticket) => {
                         let again = body.replay();
@@ -189,6 +197,7 @@ impl Inner {
                     }
                 },
             };
+            let repeatable = sending == Sending::Repeatable;
             let attempt = Attempt { number, sent, repeatable, replayable: again.is_some() };
             match (retry::decide(attempt, &error), again) {
                 (Decision::RetryAfter(delay), Some(again)) => {
@@ -211,11 +220,11 @@ impl Inner {
     }
 
     /// Opens a stream on a session that is good for it.
-    pub(crate) async fn ticket(self: &Arc<Self>) -> Result<Ticket, Error> {
+    pub(crate) async fn ticket(self: &Arc<Self>, sending: Sending) -> Result<Ticket, Error> {
         for _ in 0..MAX_SESSIONS {
-            let session = self.session().await?;
-            let Some(permit) = session.permit().await else { continue };
-            if let Some((stream, opening)) = session.open_stream() {
+            let session = self.session(sending).await?;
+            let Some(permit) = session.permit(sending).await else { continue };
+            if let Some((stream, opening)) = session.open_stream(sending) {
                 return Ok(Ticket { session, stream, opening, permit });
             }
             session.end();

@@ -3,9 +3,9 @@
 use crate::body::Body;
 use crate::client::Inner;
 use crate::error::{Error, Stage};
-use crate::exchange::{self, Failed, OuterBody, Prepared};
+use crate::exchange::{self, Failed, Notice, OuterBody, Prepared};
 use crate::request_body::{Kind, RequestBody};
-use crate::session::Session;
+use crate::session::{Sending, Session};
 use crate::sessions::wants_new_evidence;
 use crate::transport::{read_first, read_nothing};
 use crate::trusted::{self, Trusted};
@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use http::Response;
 use hyper::body::Incoming;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use steve_protocol::handshake::{EarlyHandshake, EarlyOutcome};
@@ -47,14 +48,24 @@ pub(crate) struct Offer {
     head: Bytes,
     body: Bytes,
     outcome: Mutex<Outcome>,
+    /// A byte of it may have left the client.
+    sent: Arc<AtomicBool>,
+}
+
+/// What became of a request that was to go along with a handshake.
+pub(crate) enum Went {
+    Answered(Response<Body>),
+    /// It is to be sent as a stream of the session that there is now.
+    AsStream {
+        /// It was sent with the handshake before.
+        sent: bool,
+    },
 }
 
 /// What became of an [`Offer`].
 enum Outcome {
-    /// Nothing of it has left the client.
-    NotSent,
-    /// It may have.
-    Sent,
+    /// It goes with no handshake, or nobody knows yet what came of it.
+    Open,
     /// The ServerHello is late; it is only waited for by the sender of the request.
     Late(Answering),
     /// It is being served as stream 0.
@@ -86,7 +97,8 @@ impl Offer {
         let small = prepared.head().len().max(body.len()) <= MAX_EARLY_LEN;
         (small && !prepared.expects_continue()).then(|| {
             let (head, body) = (prepared.head().clone(), body.clone());
-            Arc::new(Self { head, body, outcome: Mutex::new(Outcome::NotSent) })
+            let (outcome, sent) = (Mutex::new(Outcome::Open), Arc::default());
+            Arc::new(Self { head, body, outcome, sent })
         })
     }
 
@@ -103,9 +115,14 @@ impl Offer {
     /// Notes that the session is to be made without the request, if that was sent.
     pub(crate) fn fail(&self, error: Error) {
         let mut outcome = self.lock();
-        if matches!(*outcome, Outcome::Sent) {
+        if matches!(*outcome, Outcome::Open) && self.was_sent() {
             *outcome = Outcome::Failed(error);
         }
+    }
+
+    /// False when certainly no byte of it has left the client.
+    fn was_sent(&self) -> bool {
+        self.sent.load(Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Outcome> {
@@ -114,41 +131,42 @@ impl Offer {
 }
 
 impl Inner {
-    /// Sends `offer` if a session has to be made for it. None when the request is to be sent as a
-    /// stream of the session that there is now.
+    /// Sends `offer` if a session has to be made for it.
     pub(crate) async fn early(
         self: &Arc<Self>,
         offer: &Arc<Offer>,
         prepared: &Prepared,
-        repeatable: bool,
-    ) -> Result<Option<Response<Body>>, Failed> {
-        let session = self.session_for(Some(offer)).await;
-        let outcome = mem::replace(&mut *offer.lock(), Outcome::NotSent);
-        let unknown = |error| Failed { error, sent: true };
+        sending: Sending,
+    ) -> Result<Went, Failed> {
+        let session = self.session_for(Some(offer), sending).await;
+        let outcome = mem::replace(&mut *offer.lock(), Outcome::Open);
+        let failed = |error| Failed { error, sent: offer.was_sent() };
+        let repeatable = sending == Sending::Repeatable;
         let (session, accepted) = match (outcome, session) {
             (Outcome::Late(answering), session) => {
                 let answered = match session {
                     Ok(_) => answering.await,
                     // Nothing shows that anybody is at the other end.
-                    Err(error) => answering.now_or_never().ok_or_else(|| unknown(error))?,
+                    Err(error) => answering.now_or_never().ok_or_else(|| failed(error))?,
                 };
                 match answered {
                     Ok((session, Some(accepted))) => (Arc::new(session), accepted),
-                    Ok((_, None)) => return Ok(None),
-                    Err(error) if repeatable && wants_new_evidence(&error) => return Ok(None),
-                    Err(error) => return Err(unknown(error)),
+                    Ok((_, None)) => return Ok(Went::AsStream { sent: true }),
+                    Err(error) if repeatable && wants_new_evidence(&error) => {
+                        return Ok(Went::AsStream { sent: true });
+                    }
+                    Err(error) => return Err(failed(error)),
                 }
             }
             (Outcome::Accepted(accepted), Ok(session)) => (session, accepted),
-            (Outcome::Failed(error), Ok(_)) if !repeatable => return Err(unknown(error)),
-            (_, Ok(_)) => return Ok(None),
-            (Outcome::NotSent, Err(error)) => return Err(Failed { error, sent: false }),
-            (_, Err(error)) => return Err(unknown(error)),
+            (Outcome::Failed(error), Ok(_)) if !repeatable => return Err(failed(error)),
+            (_, Ok(_)) => return Ok(Went::AsStream { sent: offer.was_sent() }),
+            (_, Err(error)) => return Err(failed(error)),
         };
         let request_bytes = offer.body.len();
         exchange::early_answer(session, *accepted, prepared, request_bytes, self.idle_timeout)
             .await
-            .map(Some)
+            .map(Went::Answered)
     }
 
     /// A handshake with the request of `offer` behind its ClientHello, or without it if the answer is
@@ -162,8 +180,8 @@ impl Inner {
         let started_ms = trusted.clock.now_ms();
         let (handshake, hello, sealer) =
             EarlyHandshake::start(&trusted.enclave, &self.suites, started_ms, &mut rng)?;
-        let body = offer.seal(&hello, sealer)?;
-        *offer.lock() = Outcome::Sent;
+        let bytes = offer.seal(&hello, sealer)?;
+        let body = OuterBody::Whole { bytes, notice: Notice::Early(offer.sent.clone()) };
         let exchange = self.clone().early_exchange(trusted.clone(), handshake, body, started_ms);
         let mut answering = exchange.boxed();
         match tokio::time::timeout(PATIENCE, &mut answering).await {
@@ -184,11 +202,11 @@ impl Inner {
         self: Arc<Self>,
         trusted: Arc<Trusted>,
         handshake: EarlyHandshake,
-        body: Bytes,
+        body: OuterBody,
         started_ms: u64,
     ) -> Result<Answered, Error> {
         let stage = Stage::Handshake;
-        let mut answer = self.transport.stream(OuterBody::whole(body), stage).await?;
+        let mut answer = self.transport.stream(body, stage).await?;
         let len = handshake.server_hello_len();
         let (server_hello, rest) = read_first(&mut answer, len, stage).await?;
         let EarlyOutcome { session, response } =
@@ -196,11 +214,14 @@ impl Inner {
         let session = Session::new(session, trusted.clone(), started_ms, response.is_some());
         let Some(opener) = response else {
             trusted.rejects_early();
-            read_nothing(rest, answer, stage).await?;
+            // It is authentic as it is: whoever holds back the end of the answer gains nothing.
+            let end = read_nothing(rest, answer, stage);
+            let _ = tokio::time::timeout(PATIENCE, end).await;
             return Ok((session, None));
         };
         let reason = "it allows no streams";
-        let permit = session.permit().await.ok_or(Error::NotSteve { stage, reason })?;
+        let permit =
+            session.permit(Sending::Repeatable).await.ok_or(Error::NotSteve { stage, reason })?;
         Ok((session, Some(Box::new(Accepted { opener, rest, answer, permit }))))
     }
 }

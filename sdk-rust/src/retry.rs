@@ -4,7 +4,7 @@ use crate::error::{ChannelError, Error, Stage};
 use std::time::Duration;
 use steve_protocol::stream::ResetCode;
 
-/// How often a request is tried in total.
+/// How often a request is sent in total, an early one included.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
 
 const BACK_OFF: Duration = Duration::from_millis(200);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use steve_protocol::head::ResponseHead;
 use steve_protocol::session::{ClientSession, ClientStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -14,9 +15,21 @@ const MAX_STREAMS: usize = 512;
 /// Section 9.1).
 const MAX_SPREAD: u64 = 1000;
 
-/// How long a session is used that began with an early request, before the proxy has accepted a stream
-/// of it. The proxy drops it after twice this time (SPEC.md, Section 12).
+/// How long a session is used before it is known that the proxy has dispatched a stream of it. The
+/// proxy drops it after twice this time (SPEC.md, Section 8.3).
 const UNCONFIRMED: Duration = Duration::from_secs(30);
+/// The same for a request that fails if the session is gone, on a session that began with another
+/// request: a flood of handshakes can displace it earlier (SPEC.md, Section 12.3).
+const UNCONFIRMED_ONCE: Duration = Duration::from_secs(2);
+
+/// What a request can stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// It may be sent again when nobody knows what became of it.
+    Repeatable,
+    /// It may not.
+    Once,
+}
 
 /// An established session.
 pub(crate) struct Session {
@@ -27,6 +40,8 @@ pub(crate) struct Session {
     streams: Arc<Semaphore>,
     opening: Mutex<BTreeSet<u64>>,
     ended: AtomicBool,
+    /// Its first request went along with the handshake.
+    early: bool,
     /// False as long as the proxy may drop the session soon.
     confirmed: AtomicBool,
 }
@@ -49,14 +64,15 @@ impl Session {
             streams: Arc::new(Semaphore::new(streams)),
             opening: Mutex::default(),
             ended: AtomicBool::new(false),
-            confirmed: AtomicBool::new(!early),
+            early,
+            confirmed: AtomicBool::new(false),
         }
     }
 
     /// Waits until the proxy's limit allows one more stream; none when the session ends before.
-    pub(crate) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn permit(&self, sending: Sending) -> Option<OwnedSemaphorePermit> {
         let permit = self.streams.clone().acquire_owned();
-        match tokio::time::timeout(self.remaining(), permit).await {
+        match tokio::time::timeout(self.remaining(sending), permit).await {
             Ok(permit) => permit.ok(),
             Err(_) => {
                 self.end();
@@ -66,22 +82,31 @@ impl Session {
     }
 
     /// How long new streams may still be opened, as far as the lifetime goes.
-    fn remaining(&self) -> Duration {
+    fn remaining(&self, sending: Sending) -> Duration {
         let elapsed_ms = self.trusted.clock.now_ms().saturating_sub(self.started_ms);
         let lifetime = nine_tenths(self.core.parameters().lifetime);
-        let lifetime =
-            if self.confirmed.load(Relaxed) { lifetime } else { lifetime.min(UNCONFIRMED) };
+        let lifetime = match sending {
+            _ if self.confirmed.load(Relaxed) => lifetime,
+            Sending::Once if self.early => lifetime.min(UNCONFIRMED_ONCE),
+            _ => lifetime.min(UNCONFIRMED),
+        };
         lifetime.saturating_sub(Duration::from_millis(elapsed_ms))
     }
 
-    /// Notes that the proxy has accepted a stream.
-    pub(crate) fn confirm(&self) {
-        self.confirmed.store(true, Relaxed);
+    /// Notes the head of a response to a stream other than an early request: if it is the app's, the
+    /// proxy has confirmed the session.
+    pub(crate) fn answered(&self, head: &ResponseHead) {
+        if head.fields().all("steve-error").next().is_none() {
+            self.confirmed.store(true, Relaxed);
+        }
     }
 
     /// Opens a stream; none when it is time for a new session.
-    pub(crate) fn open_stream(self: &Arc<Self>) -> Option<(ClientStream, OpeningStream)> {
-        let stream = self.is_usable().then(|| self.core.open_stream()).flatten()?;
+    pub(crate) fn open_stream(
+        self: &Arc<Self>,
+        sending: Sending,
+    ) -> Option<(ClientStream, OpeningStream)> {
+        let stream = self.is_usable(sending).then(|| self.core.open_stream()).flatten()?;
         let id = stream.open.stream_id;
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         if opening.first().is_some_and(|oldest| id.saturating_sub(*oldest) > MAX_SPREAD) {
@@ -94,12 +119,12 @@ impl Session {
     }
 
     /// False when new streams belong on a new session.
-    pub(crate) fn is_usable(&self) -> bool {
+    pub(crate) fn is_usable(&self, sending: Sending) -> bool {
         let parameters = self.core.parameters();
         let now_ms = self.trusted.clock.now_ms();
         let idle_ms = now_ms.saturating_sub(self.last_frame_ms.load(Relaxed));
         !self.ended.load(Relaxed)
-            && !self.remaining().is_zero()
+            && !self.remaining(sending).is_zero()
             && Duration::from_millis(idle_ms) < nine_tenths(parameters.idle_timeout)
             && self.trusted.is_valid()
     }

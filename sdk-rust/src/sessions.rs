@@ -4,7 +4,7 @@ use crate::client::Inner;
 use crate::early::Offer;
 use crate::error::{Error, Stage};
 use crate::exchange::OuterBody;
-use crate::session::Session;
+use crate::session::{Sending, Session};
 use crate::transport::read_exact;
 use crate::trusted::{self, Trusted};
 use futures_util::FutureExt;
@@ -39,8 +39,8 @@ impl Sessions {
 
 impl Inner {
     /// The current session, or a new one if there is none that is good for new streams.
-    pub(crate) async fn session(self: &Arc<Self>) -> Result<Arc<Session>, Error> {
-        self.session_for(None).await
+    pub(crate) async fn session(self: &Arc<Self>, sending: Sending) -> Result<Arc<Session>, Error> {
+        self.session_for(None, sending).await
     }
 
     /// The same; a new one is made with `offer` along with its handshake, unless that was given up
@@ -48,10 +48,11 @@ impl Inner {
     pub(crate) async fn session_for(
         self: &Arc<Self>,
         offer: Option<&Arc<Offer>>,
+        sending: Sending,
     ) -> Result<Arc<Session>, Error> {
         let establishing = {
             let mut slots = self.sessions.lock();
-            if let Some(session) = slots.session.as_ref().filter(|session| session.is_usable()) {
+            if let Some(session) = slots.session.as_ref().filter(|s| s.is_usable(sending)) {
                 return Ok(session.clone());
             }
             slots.session = None;
@@ -115,6 +116,9 @@ impl Inner {
     }
 
     pub(crate) async fn handshake(&self, trusted: Arc<Trusted>) -> Result<Session, Error> {
+        if !trusted.is_valid() {
+            return Err(HandshakeError::EvidenceExpired.into());
+        }
         within(Stage::Handshake, async {
             let mut rng = trusted::rng()?;
             let started_ms = trusted.clock.now_ms();

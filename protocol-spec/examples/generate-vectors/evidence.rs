@@ -50,46 +50,46 @@ pub(crate) fn key_configs() -> Vec<Value> {
         assert!(KeyConfig::decode(&encoded).is_err(), "{comment}");
         json!({ "comment": comment, "encoded": hex(encoded), "error": true })
     };
-    let entry = good[84..].to_vec();
+    let entry = good[100..].to_vec();
     vectors.extend([
         change("version 2", &|e| e[1] = 2),
         change("epoch 0", &|e| e[2..10].fill(0)),
         change("no keys", &|e| {
-            e.truncate(84);
-            e[82..84].fill(0);
+            e.truncate(100);
+            e[98..100].fill(0);
         }),
-        change("unknown suite", &|e| e[93] = 9),
+        change("unknown suite", &|e| e[109] = 9),
         change("public key of 31 bytes", &|e| {
             e.pop();
-            e[83] -= 1;
-            e[95] -= 1;
+            e[99] -= 1;
+            e[111] -= 1;
         }),
         change("a suite twice", &|e| {
             e.extend_from_slice(&entry);
-            e[83] *= 2;
+            e[99] *= 2;
         }),
         change("trailing byte", &|e| e.push(0)),
         change("truncated", &|e| {
             e.pop();
         }),
         change("suites in descending order", &|e| {
-            e[93] = 3;
+            e[109] = 3;
             e.extend_from_slice(&entry);
-            e[83] *= 2;
+            e[99] *= 2;
         }),
         change("one key id for two keys", &|e| {
             let mut second = entry.clone();
             second[9] = 3;
             second[12] ^= 1;
             e.extend_from_slice(&second);
-            e[83] *= 2;
+            e[99] *= 2;
         }),
     ]);
     vectors
 }
 
 fn describe(config: &KeyConfig) -> Value {
-    let KeyConfigFields { epoch, not_after, manifest_hash, configuration_hash, keys } =
+    let KeyConfigFields { epoch, not_after, instance, manifest_hash, configuration_hash, keys } =
         config.fields();
     let keys: Vec<Value> = keys
         .iter()
@@ -106,6 +106,7 @@ fn describe(config: &KeyConfig) -> Value {
         "hash": hex(config.hash()),
         "epoch": epoch,
         "not_after": not_after,
+        "instance": hex(instance),
         "manifest_hash": hex(manifest_hash),
         "configuration_hash": hex(configuration_hash),
         "keys": keys,

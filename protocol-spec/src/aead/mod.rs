@@ -58,14 +58,15 @@ impl Default for Backend {
     }
 }
 
-/// A key, ready for use.
+/// A key, ready for use. Its bytes stay in one place on the heap when it is moved, and are erased
+/// there.
 pub struct AeadKey(Inner);
 
 enum Inner {
     #[cfg(feature = "aws-lc-rs")]
     AwsLc(aws_lc::Key),
     RustCrypto(rust_crypto::Key),
-    Simd(simd::Key),
+    Simd(Box<simd::Key>),
 }
 
 impl AeadKey {
@@ -79,7 +80,9 @@ impl AeadKey {
         Self(match (backend, algorithm) {
             #[cfg(feature = "aws-lc-rs")]
             (Backend::AwsLc, _) => Inner::AwsLc(aws_lc::Key::new(algorithm, key)),
-            (Backend::Simd, AeadAlgorithm::ChaCha20Poly1305) => Inner::Simd(simd::Key::new(key)),
+            (Backend::Simd, AeadAlgorithm::ChaCha20Poly1305) => {
+                Inner::Simd(Box::new(simd::Key::new(key)))
+            }
             (Backend::RustCrypto | Backend::Simd, _) => {
                 Inner::RustCrypto(rust_crypto::Key::new(algorithm, key))
             }

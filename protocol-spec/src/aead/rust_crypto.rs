@@ -5,7 +5,7 @@ use chacha20poly1305::aead::{AeadInOut, KeyInit, inout::InOutBuf};
 use chacha20poly1305::{ChaCha20Poly1305, Tag};
 
 pub(super) enum Key {
-    ChaCha20Poly1305(ChaCha20Poly1305),
+    ChaCha20Poly1305(Box<ChaCha20Poly1305>),
     Aes256Gcm(Box<Aes256Gcm>),
 }
 
@@ -13,7 +13,7 @@ impl Key {
     pub(super) fn new(algorithm: AeadAlgorithm, key: &[u8; KEY_LEN]) -> Self {
         match algorithm {
             AeadAlgorithm::ChaCha20Poly1305 => {
-                Self::ChaCha20Poly1305(ChaCha20Poly1305::new(key.into()))
+                Self::ChaCha20Poly1305(Box::new(ChaCha20Poly1305::new(key.into())))
             }
             AeadAlgorithm::Aes256Gcm => Self::Aes256Gcm(Box::new(Aes256Gcm::new(key.into()))),
         }

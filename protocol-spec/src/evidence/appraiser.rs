@@ -59,9 +59,11 @@ impl Appraiser {
         }
     }
 
-    /// The same appraiser with another policy.
+    /// The same appraiser with another policy. A signed policy is never replaced by an older one of its
+    /// namespace.
     #[must_use]
     pub fn with_policy(&self, policy: Policy) -> Self {
+        let policy = if self.policy.is_newer_than(&policy) { self.policy.clone() } else { policy };
         Self { policy, ..self.clone() }
     }
 
@@ -269,7 +271,7 @@ impl Appraiser {
         let leaf = decoded.check_certificates(now_ms, verifier)?;
         let count = decoded.document.cabundle.len() + 1;
         let until = Time(leaf.not_after_ms);
-        report.pass(Check::Certificates, format_args!("{count} certificates, leaf until {until}"));
+        report.pass(Check::Certificates, format_args!("{count} certificates, valid until {until}"));
 
         decoded.check_signature(&leaf, verifier)?;
         report.pass(Check::Signature, "made with the leaf's key");
@@ -290,8 +292,8 @@ impl Appraiser {
     ) -> u64 {
         let timestamp_ms = document.timestamp_ms;
         let keys = not_after_ms.saturating_sub(timestamp_ms);
-        let leaf = document.leaf_not_after_ms().saturating_sub(timestamp_ms);
-        sent_ms.saturating_add(self.max_evidence_age_ms.min(keys).min(leaf))
+        let certificates = document.not_after_ms().saturating_sub(timestamp_ms);
+        sent_ms.saturating_add(self.max_evidence_age_ms.min(keys).min(certificates))
     }
 }
 

@@ -39,6 +39,12 @@ impl<'a> UnverifiedDocument<'a> {
         &self.document.pcrs
     }
 
+    /// Until when the signing certificate claims to be valid, in milliseconds since 1970.
+    pub fn leaf_not_after_ms(&self) -> Result<u64, AppraisalError> {
+        let Document { certificate, cabundle, .. } = &self.document;
+        Ok(certificates::not_after_ms(certificate).map_err(|error| error.at(cabundle.len()))?)
+    }
+
     /// SHA-256 of the DER of the root certificate it comes with.
     pub fn root_sha256(&self) -> [u8; 32] {
         Sha256::digest(self.root()).into()
@@ -96,7 +102,7 @@ impl<'a> UnverifiedDocument<'a> {
             public_key: public_key.map(<[u8]>::to_vec),
             user_data: user_data.map(<[u8]>::to_vec),
             nonce: nonce.map(<[u8]>::to_vec),
-            leaf_not_after_ms: leaf.not_after_ms,
+            not_after_ms: leaf.not_after_ms,
         }
     }
 
@@ -117,7 +123,7 @@ pub struct AttestationDocument {
     public_key: Option<Vec<u8>>,
     user_data: Option<Vec<u8>>,
     nonce: Option<Vec<u8>>,
-    leaf_not_after_ms: u64,
+    not_after_ms: u64,
 }
 
 impl AttestationDocument {
@@ -186,8 +192,8 @@ impl AttestationDocument {
         self.nonce.as_deref()
     }
 
-    /// Until when the signing certificate is valid, inclusive, in milliseconds since 1970.
-    pub fn leaf_not_after_ms(&self) -> u64 {
-        self.leaf_not_after_ms
+    /// Until when all its certificates are valid, inclusive, in milliseconds since 1970.
+    pub fn not_after_ms(&self) -> u64 {
+        self.not_after_ms
     }
 }

@@ -16,6 +16,7 @@ use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{Decode, Reader, SliceReader};
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::time::Time;
 
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -104,7 +105,7 @@ pub enum CertificateProblem {
 }
 
 impl CertificateProblem {
-    fn at(self, position: usize) -> CertificateError {
+    pub(super) fn at(self, position: usize) -> CertificateError {
         CertificateError { position: Some(position), problem: self }
     }
 }
@@ -162,7 +163,7 @@ pub(super) fn validate<'a>(
         cabundle.iter().chain([&certificate]).map(|der| CertificateDer::from(*der)).collect();
     let leaf_position = cabundle.len();
     let mut issuer = None;
-    let mut not_after_ms = 0;
+    let mut not_after_ms = u64::MAX;
     for (position, der) in ders.iter().enumerate() {
         let fail = |problem: CertificateProblem| problem.at(position);
         EndEntityCert::try_from(der).map_err(|error| fail(error.into()))?;
@@ -172,7 +173,7 @@ pub(super) fn validate<'a>(
             return Err(fail(CertificateProblem::Issuer));
         }
         check_form(&parsed, verifier).map_err(fail)?;
-        not_after_ms = check_validity(&parsed, at_ms).map_err(fail)?;
+        not_after_ms = not_after_ms.min(check_validity(&parsed, at_ms).map_err(fail)?);
         let below = leaf_position.checked_sub(position + 1);
         check_role(&parsed, below).map_err(fail)?;
         issuer = Some(tbs.subject().clone());
@@ -215,14 +216,23 @@ fn check_form(
     Ok(())
 }
 
+/// Until when a certificate claims to be valid.
+pub(super) fn not_after_ms(der: &[u8]) -> Result<u64, CertificateProblem> {
+    let parsed = Certificate::from_der(der).map_err(|_| CertificateProblem::Malformed)?;
+    Ok(ms(parsed.tbs_certificate().validity().not_after))
+}
+
+fn ms(time: Time) -> u64 {
+    u64::try_from(time.to_unix_duration().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Both ends of the period are inclusive. Gives notAfter in milliseconds.
 fn check_validity(certificate: &Certificate, at_ms: u64) -> Result<u64, CertificateProblem> {
     let validity = certificate.tbs_certificate().validity();
-    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    if at_ms < ms(validity.not_before.to_unix_duration()) {
+    if at_ms < ms(validity.not_before) {
         return Err(CertificateProblem::NotYetValid);
     }
-    let not_after_ms = ms(validity.not_after.to_unix_duration());
+    let not_after_ms = ms(validity.not_after);
     if at_ms > not_after_ms {
         return Err(CertificateProblem::Expired);
     }

@@ -85,6 +85,7 @@ pub struct DevAuthority {
     leaf_name: DistinguishedName,
     module_id: String,
     indefinite: bool,
+    leaf_lifetime: u64,
 }
 
 impl DevAuthority {
@@ -124,6 +125,7 @@ impl DevAuthority {
             leaf_name,
             module_id,
             indefinite: false,
+            leaf_lifetime: LEAF_LIFETIME,
         })
     }
 
@@ -131,6 +133,13 @@ impl DevAuthority {
     #[must_use]
     pub fn indefinite_length_maps(mut self, indefinite: bool) -> Self {
         self.indefinite = indefinite;
+        self
+    }
+
+    /// For how long the enclave's certificates are valid, in whole seconds. Without this: 3 hours.
+    #[must_use]
+    pub fn leaf_lifetime(mut self, lifetime: Duration) -> Self {
+        self.leaf_lifetime = lifetime.as_secs().max(2);
         self
     }
 
@@ -219,8 +228,8 @@ impl DevAuthority {
     }
 
     fn leaf_params(&self, now: u64) -> CertificateParams {
-        let not_before = slot(now, LEAF_LIFETIME);
-        let mut params = params(&self.leaf_name, &self.leaf, not_before, LEAF_LIFETIME);
+        let not_before = slot(now, self.leaf_lifetime);
+        let mut params = params(&self.leaf_name, &self.leaf, not_before, self.leaf_lifetime);
         // As AWS's leaves: CA flag absent, keyUsage (digitalSignature, nonRepudiation) not critical.
         let mut constraints = CustomExtension::from_oid_content(&[2, 5, 29, 19], vec![0x30, 0]);
         constraints.set_criticality(true);

@@ -53,6 +53,7 @@ pub enum DocumentField {
     Certificate,
     Digest,
     ModuleId,
+    NitrotpmPcrs,
     Nonce,
     Pcrs,
     PublicKey,
@@ -67,6 +68,7 @@ impl fmt::Display for DocumentField {
             Self::Certificate => "certificate",
             Self::Digest => "digest",
             Self::ModuleId => "module_id",
+            Self::NitrotpmPcrs => "nitrotpm_pcrs",
             Self::Nonce => "nonce",
             Self::Pcrs => "pcrs",
             Self::PublicKey => "public_key",
@@ -173,6 +175,8 @@ impl<'a> Fields<'a> {
             "nonce" => {
                 (Field::Nonce, optional(decoder, MAX_NONCE_LEN).map(|nonce| self.nonce = nonce))
             }
+            // An instance's TPM has the same root sign for it whatever the owner says.
+            "nitrotpm_pcrs" => (Field::NitrotpmPcrs, Err(FieldError::Value)),
             _ => return Ok(cbor::skip(decoder, cbor::MAX_DEPTH - 1)?),
         };
         result.map_err(|error| DocumentError::Field(field, error))

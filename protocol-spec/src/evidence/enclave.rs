@@ -1,7 +1,7 @@
 //! What an appraisal yields.
 
 use super::{PcrTrust, Pcrs, Report};
-use crate::key_config::KeyConfig;
+use crate::key_config::{Instance, KeyConfig};
 use core::fmt;
 use core::ops::Deref;
 use std::sync::Arc;
@@ -26,6 +26,11 @@ impl AppraisedEvidence {
     /// The attested key configuration.
     pub fn key_config(&self) -> &KeyConfig {
         &self.key_config
+    }
+
+    /// Names the proxy process: as long as it is the same, the proxy remembers what it did.
+    pub fn instance(&self) -> Instance {
+        self.key_config.fields().instance
     }
 
     /// The measurements of the enclave.

@@ -52,6 +52,16 @@ impl Policy {
         Self(Kind::FirstUse(store))
     }
 
+    /// True for two signed policies of one namespace of which `other` is the older one.
+    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Signed(own), Kind::Signed(other)) => {
+                own.namespace() == other.namespace() && own.version() > other.version()
+            }
+            _ => false,
+        }
+    }
+
     /// When a signed policy ends, in milliseconds since 1970; others never do.
     pub(super) fn expires_ms(&self) -> u64 {
         match &self.0 {

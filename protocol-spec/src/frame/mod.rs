@@ -1,7 +1,7 @@
 //! Frames: one AEAD ciphertext each, with hidden type and padding (SPEC.md, Section 9.3).
 
-use crate::aead::{AeadKey, TAG_LEN};
-use crate::schedule::TrafficKey;
+use crate::aead::{AeadKey, NONCE_LEN, TAG_LEN};
+use crate::schedule::{self, TrafficKey};
 use crate::suite::Suite;
 use crate::usage::Usage;
 use bytes::{Bytes, BytesMut};
@@ -78,7 +78,7 @@ pub struct UsageLimitReached;
 
 struct Direction {
     key: AeadKey,
-    traffic: TrafficKey,
+    iv: [u8; NONCE_LEN],
     stream_id: u64,
     next_frame: u32,
     usage: Arc<Usage>,
@@ -87,7 +87,7 @@ struct Direction {
 impl Direction {
     fn new(suite: Suite, traffic: &TrafficKey, stream_id: u64, usage: Arc<Usage>) -> Self {
         let key = traffic.aead(suite.aead());
-        Self { key, traffic: traffic.clone(), stream_id, next_frame: 0, usage }
+        Self { key, iv: traffic.iv, stream_id, next_frame: 0, usage }
     }
 
     /// The nonce of the next frame, or none when frame numbers or key are used up.
@@ -96,7 +96,7 @@ impl Direction {
         if !self.usage.add(length as u64) {
             return None;
         }
-        let nonce = self.traffic.nonce(self.stream_id, self.next_frame);
+        let nonce = schedule::nonce(&self.iv, self.stream_id, self.next_frame);
         self.next_frame = following;
         Some(nonce)
     }

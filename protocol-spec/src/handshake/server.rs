@@ -3,7 +3,7 @@ use super::memory::EarlyMemory;
 use super::messages::{ClientHello, EarlyAnswer, ServerHello, SessionParameters};
 use crate::codec::DecodeError;
 use crate::kem::{self, Exporter, KemError, KeyPair};
-use crate::key_config::{KeyConfig, KeyConfigFields, KeyEntry};
+use crate::key_config::{Instance, KeyConfig, KeyConfigFields, KeyEntry};
 use crate::schedule::{self, Hash, SessionSecrets, TrafficKey};
 use crate::session::ServerSession;
 use crate::suite::{Kem, Suite};
@@ -58,15 +58,27 @@ impl EnclaveKeys {
             let public_key = pairs[index].1.public_key().to_vec();
             keys.push(KeyEntry { key_id: key_id(&public_key), suite, public_key });
         }
+        let mut instance = Instance::default();
+        rng.fill_bytes(&mut instance);
         let config = KeyConfig::new(KeyConfigFields {
             epoch,
             not_after: not_after_ms,
+            instance,
             manifest_hash,
             configuration_hash,
             keys,
         })?;
         let hash = config.hash();
         Ok(Self { pairs, config, hash, early: Arc::new(EarlyMemory::new(0)) })
+    }
+
+    /// Announces `instance` instead of a random one: all keys of one process, and no others, have
+    /// the same. To be called before the keys are announced.
+    pub fn for_instance(mut self, instance: Instance) -> Result<Self, DecodeError> {
+        let fields = KeyConfigFields { instance, ..self.config.fields().clone() };
+        self.config = KeyConfig::new(fields)?;
+        self.hash = self.config.hash();
+        Ok(self)
     }
 
     /// Accepts up to `capacity` early requests to these keys; without this, none. Each takes less
@@ -161,7 +173,7 @@ impl ServerHandshake {
         self.suite
     }
 
-    pub(super) fn early_traffic_key(&self) -> TrafficKey {
+    pub(super) fn early_traffic_key(&self) -> Box<TrafficKey> {
         schedule::early_traffic_key(&self.context, &self.thc)
     }
 

@@ -11,7 +11,8 @@ use crate::usage::Usage;
 use crate::window::ReplayWindow;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroizing;
 
 /// Names a session; random, chosen by the proxy.
 pub type SessionId = [u8; 16];
@@ -55,7 +56,7 @@ impl StreamOpen {
 struct Shared {
     suite: Suite,
     id: SessionId,
-    secrets: SessionSecrets,
+    secrets: Box<SessionSecrets>,
     parameters: SessionParameters,
     c2s_usage: Arc<Usage>,
     s2c_usage: Arc<Usage>,
@@ -65,7 +66,7 @@ impl Shared {
     fn new(
         suite: Suite,
         id: SessionId,
-        secrets: SessionSecrets,
+        secrets: Box<SessionSecrets>,
         parameters: SessionParameters,
     ) -> Self {
         let (c2s_usage, s2c_usage) = Default::default();
@@ -97,7 +98,7 @@ impl ClientSession {
     pub(crate) fn new(
         suite: Suite,
         id: SessionId,
-        secrets: SessionSecrets,
+        secrets: Box<SessionSecrets>,
         parameters: SessionParameters,
     ) -> Self {
         let shared = Shared::new(suite, id, secrets, parameters);
@@ -170,17 +171,17 @@ impl ClientSession {
 pub struct ServerSession {
     shared: Shared,
     window: Mutex<ReplayWindow>,
-    binding: [u8; 32],
+    binding: Zeroizing<[u8; 32]>,
 }
 
 impl ServerSession {
     pub(crate) fn new(
         suite: Suite,
         id: SessionId,
-        secrets: SessionSecrets,
+        secrets: Box<SessionSecrets>,
         parameters: SessionParameters,
     ) -> Self {
-        let binding = secrets.session_binding();
+        let binding = Zeroizing::new(secrets.session_binding());
         let shared = Shared::new(suite, id, secrets, parameters);
         Self { shared, window: Mutex::default(), binding }
     }
@@ -202,7 +203,7 @@ impl ServerSession {
 
     /// The value for `steve-session`.
     pub fn binding(&self) -> [u8; 32] {
-        self.binding
+        *self.binding
     }
 
     /// True when the session must be dropped (SPEC.md, Section 9.4).
@@ -239,8 +240,8 @@ impl ServerSession {
         Box::new(ServerStream { first, request, response, session: self.clone() })
     }
 
-    fn mark(&self, stream_id: u64) -> bool {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).mark(stream_id)
+    fn window(&self) -> MutexGuard<'_, ReplayWindow> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -277,11 +278,15 @@ impl PendingStream {
     /// An error says nothing about its cause, and nothing may be sealed for the stream. A head above
     /// the session's `max_head_size` is an error in [`ServerStream::first`].
     pub fn accept(mut self: Box<Self>, chunk: Bytes) -> Result<Pending, Unrecognized> {
+        // A copy is not worth opening, nor does it count as use of the key.
+        if !self.session.window().is_free(self.stream_id) {
+            return Err(Unrecognized);
+        }
         let Some(first) = FirstFrame::open(&mut self.request, chunk)? else {
             return Ok(Pending::NeedMore(self));
         };
         let Self { session, stream_id, request } = *self;
-        if !session.mark(stream_id) {
+        if !session.window().mark(stream_id) {
             return Err(Unrecognized);
         }
         Ok(Pending::Open(session.accept(stream_id, request, first)))

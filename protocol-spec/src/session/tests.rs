@@ -14,7 +14,7 @@ const PARAMETERS: SessionParameters = SessionParameters {
     max_streams: 256,
 };
 
-fn secrets() -> SessionSecrets {
+fn secrets() -> Box<SessionSecrets> {
     let rng = &mut ChaCha20Rng::seed_from_u64(1);
     let pair = crate::kem::KeyPair::generate(crate::suite::Kem::X25519, rng);
     let (enc, e) =

@@ -66,6 +66,8 @@ pub struct MessageOpener<R: Role> {
     body: BodyLength,
     to_head_request: bool,
     may_upgrade: bool,
+    /// An informational head came.
+    informed: bool,
     /// The stream carries another protocol, or the request asks for that.
     upgraded: bool,
     role: std::marker::PhantomData<fn() -> R>,
@@ -85,6 +87,7 @@ impl<R: Role> MessageOpener<R> {
             body: BodyLength::default(),
             to_head_request: false,
             may_upgrade: false,
+            informed: false,
             upgraded: false,
             role: std::marker::PhantomData,
         }
@@ -165,7 +168,7 @@ impl<R: Role> MessageOpener<R> {
                 let code: [u8; 2] =
                     content.as_ref().try_into().map_err(|_| StreamError::OutOfOrder)?;
                 let code = ResetCode::from_u16(u16::from_be_bytes(code));
-                if code.not_dispatched() && self.phase != Phase::Start {
+                if code.not_dispatched() && (self.informed || self.phase != Phase::Start) {
                     return Err(StreamError::OutOfOrder);
                 }
                 self.phase = Phase::Failed;
@@ -178,6 +181,7 @@ impl<R: Role> MessageOpener<R> {
     fn head(&mut self, content: Bytes, fin: bool) -> Result<Event<R::Head>, StreamError> {
         let head = R::decode(content)?;
         if R::is_informational(&head) {
+            self.informed = true;
             return if fin { Err(StreamError::OutOfOrder) } else { Ok(Event::Informational(head)) };
         }
         self.upgraded = R::upgrades(&head);

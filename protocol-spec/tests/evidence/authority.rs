@@ -24,7 +24,7 @@ fn documents_verify_at_any_time_of_the_authoritys_life() {
             AttestationDocument::verify(&document, &authority.trust_anchor(), now_ms).unwrap();
         assert_eq!(verified.timestamp_ms(), now_ms);
         assert_eq!(verified.module_id(), authority.module_id());
-        let left = verified.leaf_not_after_ms() - now_ms;
+        let left = verified.not_after_ms() - now_ms;
         assert!(left > hour && left <= 3 * hour, "{left}");
     }
     let late = MADE_MS + 31 * year;

@@ -167,6 +167,8 @@ fn row_13_keys_are_text_and_occur_once() {
     for (key, value) in Doc::new(&path()).fields {
         check(|doc| doc.fields.push((key, value)), Err(DocumentError::DuplicateKey));
     }
+    let other_device = (cbor::text("nitrotpm_pcrs"), cbor::NULL.to_vec());
+    check(|doc| doc.fields.push(other_device), error(NitrotpmPcrs, Value));
     let unknown = (cbor::text("future"), cbor::uint(1));
     check(|doc| doc.fields.extend([unknown.clone(), unknown]), Err(DocumentError::DuplicateKey));
     for key in [cbor::uint(1), cbor::bytes(b"digest"), cbor::NULL.to_vec()] {

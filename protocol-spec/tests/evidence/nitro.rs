@@ -82,7 +82,7 @@ fn row_14_every_genuine_document_verifies_at_its_time() {
 fn row_13_a_document_ends_with_its_leaf_and_begins_with_its_timestamp() {
     for sample in genuine() {
         let document = sample.verify(0).expect("judged at its own time when the clock is behind");
-        let last_ms = document.leaf_not_after_ms();
+        let last_ms = document.not_after_ms();
         let hours = (last_ms - document.timestamp_ms()).div_ceil(3_600_000);
         assert!((1..=3).contains(&hours), "{hours}");
         sample.verify(last_ms).expect("the last millisecond is inclusive");

@@ -60,6 +60,7 @@ impl Scene {
             fields: KeyConfigFields {
                 epoch: 1,
                 not_after: MADE_MS + KEY_LIFETIME_MS,
+                instance: [3; 16],
                 manifest_hash: Sha256::digest(&manifest).into(),
                 configuration_hash: Sha256::digest(&configuration).into(),
                 keys: Suite::ALL.map(key).to_vec(),

@@ -29,8 +29,8 @@ def not_after_ms(certificate: x509.Certificate) -> int:
     return _ms(certificate.not_valid_after_utc)
 
 
-def validate(chain: list[bytes], at: int) -> x509.Certificate:
-    """`chain` goes from the root to the leaf; `at` is in milliseconds. Returns the leaf."""
+def validate(chain: list[bytes], at: int) -> tuple[x509.Certificate, int]:
+    """`chain` goes from the root to the leaf; `at` is in milliseconds. Returns the leaf, and the first notAfter."""
     try:
         certificates = [x509.load_der_x509_certificate(der) for der in chain]
         last = len(certificates) - 1
@@ -45,7 +45,7 @@ def validate(chain: list[bytes], at: int) -> x509.Certificate:
         raise
     except Exception as error:  # the parser has many ways to say no
         raise PathError(f"{type(error).__name__}: {error}") from error
-    return certificates[-1]
+    return certificates[-1], min(map(not_after_ms, certificates))
 
 
 def _on_p384(certificate: x509.Certificate) -> bool:

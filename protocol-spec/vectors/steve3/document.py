@@ -92,6 +92,8 @@ def parse_document(payload: bytes) -> Document:
     for name in ("module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle"):
         _require(name in fields, f"{name} is missing")
 
+    _require("nitrotpm_pcrs" not in fields, "a document of a NitroTPM")
+
     module_id, timestamp, pcrs = fields["module_id"], fields["timestamp"], fields["pcrs"]
     _require(isinstance(module_id, str) and 1 <= len(module_id.encode()) <= 256, "module_id")
     _require(fields["digest"] == "SHA384", "digest")

@@ -132,7 +132,9 @@ def appraise(
 
     _require(sha256(document.cabundle[0]) == root_sha256, "root", "not the trust anchor")
     try:
-        leaf = certpath.validate([*document.cabundle, document.certificate], max(now, document.timestamp))
+        leaf, path_end = certpath.validate(
+            [*document.cabundle, document.certificate], max(now, document.timestamp)
+        )
     except certpath.PathError as error:
         raise AppraisalError("certificates", str(error)) from error
     signed = verify_es384(sign1.sig_structure(), sign1.signature, leaf.public_key())
@@ -142,7 +144,7 @@ def appraise(
     _check_nonce(evidence, document, challenge)
     key_config_hash = sha256(evidence.key_config)
     _require(document.user_data == USER_DATA_PREFIX + key_config_hash, "key-config", "user_data differs")
-    valid_until = _check_lifetime(document, config, leaf, sent, now, max_evidence_age)
+    valid_until = _check_lifetime(document, config, path_end, sent, now, max_evidence_age)
     _require(sha256(evidence.configuration) == config.configuration_hash, "configuration", "hash differs")
     _require(sha256(evidence.manifest) == config.manifest_hash, "manifest", "hash differs")
     measured = all(document.pcrs.get(i, bytes(48)) != bytes(48) for i in range(3))
@@ -153,14 +155,14 @@ def appraise(
 
 
 def _check_lifetime(
-    document: Document, config: KeyConfig, leaf: x509.Certificate, sent: int | None, now: int, max_evidence_age: int
+    document: Document, config: KeyConfig, path_end: int, sent: int | None, now: int, max_evidence_age: int
 ) -> int | None:
     """Until when the verified enclave is valid, if there is one."""
     keys_left = config.not_after - document.timestamp
     _require(0 < keys_left <= MAX_KEY_LIFETIME, "key-lifetime", f"not_after is {keys_left} ms after timestamp")
     if sent is None:
         return None
-    valid_until = sent + min(max_evidence_age, keys_left, certpath.not_after_ms(leaf) - document.timestamp)
+    valid_until = sent + min(max_evidence_age, keys_left, path_end - document.timestamp)
     _require(now < valid_until, "key-lifetime", f"validity ended at {valid_until}, now = {now}")
     return valid_until
 

@@ -24,6 +24,7 @@ class KeyEntry:
 class KeyConfig:
     epoch: int
     not_after: int
+    instance: bytes
     manifest_hash: bytes
     configuration_hash: bytes
     keys: tuple[KeyEntry, ...]
@@ -31,7 +32,7 @@ class KeyConfig:
     def encode(self) -> bytes:
         entries = b"".join(e.key_id + uint(e.suite, 2) + opaque(e.public_key, 1, 2**16 - 1) for e in self.keys)
         head = uint(VERSION, 2) + uint(self.epoch, 8) + uint(self.not_after, 8)
-        return head + self.manifest_hash + self.configuration_hash + opaque(entries, 1, 2**16 - 1)
+        return head + self.instance + self.manifest_hash + self.configuration_hash + opaque(entries, 1, 2**16 - 1)
 
     def hash(self) -> bytes:
         return sha256(self.encode())
@@ -50,13 +51,13 @@ class KeyConfig:
         if r.uint(2) != VERSION:
             raise DecodeError("KeyConfig version")
         epoch, not_after = r.uint(8), r.uint(8)
-        manifest_hash, configuration_hash = r.take(32), r.take(32)
+        instance, manifest_hash, configuration_hash = r.take(16), r.take(32), r.take(32)
         inner = Reader(r.opaque(1, 2**16 - 1))
         r.end()
         keys: list[KeyEntry] = []
         while inner.remaining():
             keys.append(KeyEntry(inner.take(8), inner.uint(2), inner.opaque(1, 2**16 - 1)))
-        config = cls(epoch, not_after, manifest_hash, configuration_hash, tuple(keys))
+        config = cls(epoch, not_after, instance, manifest_hash, configuration_hash, tuple(keys))
         config.check()
         return config
 

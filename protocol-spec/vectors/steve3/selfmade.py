@@ -89,7 +89,7 @@ def sign(key: ec.EllipticCurvePrivateKey, payload: bytes, protected: bytes = b"\
 
 
 def make_config(keys: tuple[KeyEntry, ...], configuration: bytes, manifest: bytes, not_after: int) -> KeyConfig:
-    return KeyConfig(1, not_after, sha256(manifest), sha256(configuration), keys)
+    return KeyConfig(1, not_after, bytes(16), sha256(manifest), sha256(configuration), keys)
 
 
 @dataclass

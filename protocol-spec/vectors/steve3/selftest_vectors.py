@@ -150,6 +150,7 @@ def make_vectors() -> dict[str, list[dict[str, Any]]]:
                 "hash": config.hash().hex(),
                 "epoch": 1,
                 "not_after": config.not_after,
+                "instance": config.instance.hex(),
                 "keys": entries,
                 "manifest_hash": config.manifest_hash.hex(),
                 "configuration_hash": config.configuration_hash.hex(),

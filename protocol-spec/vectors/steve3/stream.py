@@ -93,8 +93,8 @@ class Receiver:
     def _frame(self, frame: Frame) -> None:
         if frame.code == frames.RESET:
             code = int.from_bytes(frame.content, "big")
-            if self.message.response is not None and code >> 8 == NOT_DISPATCHED:
-                raise StreamError(f"RESET({code:#06x}) after a final HEAD")
+            if any(frame.code == frames.HEAD for frame in self.frames) and code >> 8 == NOT_DISPATCHED:
+                raise StreamError(f"RESET({code:#06x}) after a HEAD")
             raise ResetError(code)
         if frame.code == frames.HEAD and self.state is State.START:
             self._head(frame)

@@ -132,7 +132,7 @@ def check_key_config(v: Vector) -> None:
         refused("encoded", lambda: KeyConfig.decode(encoded), DecodeError)
         return
     config: KeyConfig = accepted("encoded", lambda: KeyConfig.decode(encoded))
-    for name in ("epoch", "not_after", "manifest_hash", "configuration_hash"):
+    for name in ("epoch", "not_after", "instance", "manifest_hash", "configuration_hash"):
         v.expect(name, getattr(config, name))
     entries = v.items("keys")
     if len(entries) != len(config.keys):

@@ -43,6 +43,9 @@ async fn forward(
     let path = parts.uri.path_and_query().cloned();
     let path = path.unwrap_or(PathAndQuery::from_static("/"));
     let mut headers = end_to_end(&parts.headers);
+    if headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err(Refusal::Malformed);
+    }
     let host = headers.remove(HOST).or_else(|| {
         let authority = parts.uri.authority()?;
         HeaderValue::from_str(authority.as_str()).ok()

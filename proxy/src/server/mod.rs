@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use steve_protocol::handshake::SessionParameters;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::Instant;
 
 /// User data of the document that tells the time before there are keys. It is never sent.
 const CLOCK_USER_DATA: &[u8] = b"steve/3 clock";
@@ -159,11 +160,12 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
 }
 
 async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, StartError> {
+    let asked = Instant::now();
     let (attester, random, now_ms) = spawn_blocking(move || first_contact(attester))
         .await
         .map_err(|error| StartError::System(io::Error::other(error)))??;
     let entropy = Arc::new(Entropy::new(random)?);
-    let clock = Arc::new(NsmClock::new(now_ms));
+    let clock = Arc::new(NsmClock::new(now_ms, asked));
     let configuration = checked.effective(attester.name());
     let Checked { upstream, suites, cors_origins, public_paths, upgrades, config } = checked;
     let Config { manifest, limits, allow_plaintext_fallback, early_data, .. } = config;

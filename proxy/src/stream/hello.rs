@@ -49,9 +49,8 @@ async fn handshake(
 
 /// Lets go of the keys before anything is waited for: they may have to be erased meanwhile.
 fn receive(proxy: &Proxy, hello: &ClientHello) -> Result<ServerHandshake, Unrecognized> {
-    let (current, previous) = proxy.keys.honoured();
-    let generations = [Some(&*current), previous.as_deref()];
-    ServerHandshake::receive(generations.into_iter().flatten(), hello)
+    let generations = proxy.keys.honoured();
+    ServerHandshake::receive(generations.iter().flatten().map(|keys| &**keys), hello)
 }
 
 /// Answers an early request when its first frame has authenticated: only then it is recorded, and only

@@ -40,7 +40,9 @@ pub(crate) async fn serve(proxy: &Proxy, body: Incoming) -> Result<Response<Oute
     let mut source = Source::from(body);
     match timeout(proxy.limits.first_frame_timeout, begin(proxy, &mut source)).await {
         Ok(Ok(Begun::Hello(reply))) => {
-            discard(&mut source, &proxy.limits).await;
+            // The rest of a rejected early request may take a while.
+            let limits = proxy.limits.clone();
+            tokio::spawn(async move { discard(&mut source, &limits).await });
             Ok(answers::stream(OuterBody::Whole(reply)))
         }
         Ok(Ok(Begun::Stream(opened))) => {

@@ -18,7 +18,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -138,11 +138,14 @@ impl Pool {
     /// A place on a connection, which is made if need be.
     async fn place(self: &Arc<Self>) -> Result<Lease, SendError> {
         loop {
+            let mut freed = pin!(self.freed.notified());
+            // Before the look at the pool: what is freed after it wakes this up.
+            freed.as_mut().enable();
             if let Some(lease) = self.take() {
                 return Ok(lease);
             }
             if self.lock().len() >= APP_CONNECTIONS {
-                self.freed.notified().await;
+                freed.await;
                 continue;
             }
             let failures = self.failures.load(Relaxed);

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use steve_protocol::evidence::TrustAnchor;
 use steve_proxy::attester::DevAttester;
 use steve_sdk::{Client, PcrProfile, Policy};
 use tempfile::TempDir;
@@ -57,15 +58,26 @@ impl Program {
     }
 
     pub fn client(&self) -> Client {
-        let pem = std::fs::read_to_string(self.directory.path().join("root.pem")).unwrap();
-        let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-        let root = Sha256::digest(STANDARD.decode(base64).unwrap()).into();
         let profile = PcrProfile::of(DevAttester::new().unwrap().pcrs()).unwrap();
         Client::builder(format!("http://{}", self.address))
             .policy(Policy::pinned([profile]).unwrap())
-            .dangerous_attestation_root_sha256(root)
+            .dangerous_attestation_root_sha256(self.root_sha256())
             .build()
             .unwrap()
+    }
+
+    pub fn trust_anchor(&self) -> TrustAnchor {
+        TrustAnchor::dangerous_from_sha256(self.root_sha256())
+    }
+
+    fn root_sha256(&self) -> [u8; 32] {
+        let pem = std::fs::read_to_string(self.directory.path().join("root.pem")).unwrap();
+        let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        Sha256::digest(STANDARD.decode(base64).unwrap()).into()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn address(&self) -> SocketAddr {

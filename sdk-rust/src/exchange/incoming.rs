@@ -103,14 +103,12 @@ impl Incoming {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event<ResponseHead>, Error>> {
         loop {
             if let Some(event) = self.opener.next_event()? {
+                self.guard.session.touch();
                 return Poll::Ready(Ok(event));
             }
             self.poll_upload(cx)?;
             match ready!(self.source.poll_chunk(cx)) {
-                Some(chunk) => {
-                    self.guard.session.touch();
-                    self.opener.push(chunk);
-                }
+                Some(chunk) => self.opener.push(chunk),
                 None => {
                     let truncated = StreamError::Truncated.into();
                     return Poll::Ready(Err(self.source.refusal().unwrap_or(truncated)));

@@ -10,7 +10,7 @@ mod upload;
 
 pub(crate) use guard::StreamGuard;
 pub(crate) use incoming::{Incoming, Item};
-pub(crate) use outer_body::OuterBody;
+pub(crate) use outer_body::{Notice, OuterBody};
 pub(crate) use prepared::Prepared;
 pub(crate) use source::Source;
 
@@ -72,11 +72,11 @@ pub(crate) async fn attempt(
         out.extend_from_slice(&open.encode());
         let (outer, mut upload) = begin(request, prepared, body, out, &guard)?;
         let outer = send(transport, outer, &mut upload, &guard).await?;
-        session.confirm();
         drop(opening);
         let mut incoming = Incoming::new(Source::Answer(outer), response, guard.clone(), upload);
-        let head = poll_fn(|cx| incoming.poll_head(cx, prepared.on_informational())).await?;
-        Ok((head, incoming))
+        let (head, fin) = poll_fn(|cx| incoming.poll_head(cx, prepared.on_informational())).await?;
+        session.answered(&head);
+        Ok(((head, fin), incoming))
     };
     conclude(exchange.await, &guard, receipt, prepared, idle_timeout)
 }
@@ -173,7 +173,7 @@ fn begin(
         sealer.data(&bytes, true, &mut out)?;
     }
     guard.sizes.add_request(bytes.len());
-    Ok((OuterBody::Whole { bytes: out.freeze(), guard: Some(guard.clone()) }, None))
+    Ok((OuterBody::Whole { bytes: out.freeze(), notice: Notice::Stream(guard.clone()) }, None))
 }
 
 /// Sends the outer request; the answer may come while the upload goes on.

@@ -143,7 +143,8 @@ impl PolicyLoader {
         Ok(policy)
     }
 
-    /// Verifies as [`load`](Self::load) does, and records nothing.
+    /// Verifies as [`load`](Self::load) does, and records nothing: to show what a file says, not to use
+    /// it.
     pub fn check(&self, file: &[u8], signature: &[u8]) -> Result<SignedPolicy, PolicyLoadError> {
         let own = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let recorded = match &self.store {

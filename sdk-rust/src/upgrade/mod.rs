@@ -11,6 +11,7 @@ use crate::client::{Client, Inner};
 use crate::error::{Error, Stage};
 use crate::exchange::{Failed, Incoming, Prepared, Source, StreamGuard, Ticket, receipt, response};
 use crate::retry::{self, Attempt, Decision};
+use crate::session::Sending;
 use bytes::BytesMut;
 use futures_util::SinkExt;
 use futures_util::future::poll_fn;
@@ -66,7 +67,7 @@ impl Inner {
     ) -> Result<(Response<()>, Upgraded), UpgradeError> {
         let mut number = 1;
         loop {
-            let Failed { error, sent } = match self.ticket().await {
+            let Failed { error, sent } = match self.ticket(Sending::Once).await {
                 Err(error) => Failed { error, sent: false },
                 Ok(ticket) => match self.ask_once(ticket, prepared).await {
                     Ok(answer) => return answer,
@@ -102,7 +103,7 @@ impl Inner {
             let mut incoming = Incoming::new(Source::Tunnel(reader), opener, guard.clone(), None);
             let (head, fin) =
                 poll_fn(|cx| incoming.poll_head(cx, prepared.on_informational())).await?;
-            session.confirm();
+            session.answered(&head);
             drop(opening);
             if head.status() != StatusCode::SWITCHING_PROTOCOLS.as_u16() {
                 sealer.data(b"", true, &mut out)?;

@@ -262,3 +262,84 @@ async fn without_any_answer_to_a_handshake_an_early_request_is_not_waited_for() 
         }
     }
 }
+
+#[tokio::test]
+async fn attempts_are_bounded_with_the_early_one() {
+    for status in [422, 503] {
+        let (proxy, client) = accepting().await;
+        proxy.plan([Fate::ForgedAfterDispatch(status); 10]);
+        exchange(&client, "GET", "/", "").await.unwrap_err();
+        assert_eq!(proxy.app.requests.lock().unwrap().len(), 3, "{status}");
+    }
+    let (proxy, client) = pair().await;
+    proxy.enclave.accept_early(0);
+    proxy.plan([Fate::ForgedAfterDispatch(503); 10]);
+    exchange(&client, "GET", "/", "").await.unwrap_err();
+    assert_eq!(proxy.app.requests.lock().unwrap().len(), 2, "it was rejected before");
+}
+
+#[tokio::test]
+async fn an_early_request_whose_answer_is_held_ends_with_the_time_of_its_own() {
+    let (proxy, _) = accepting().await;
+    let timeout = Duration::from_millis(1500);
+    let client = builder(&proxy).request_timeout(timeout).build().unwrap();
+    proxy.plan([Fate::Silence]);
+    let held = client.clone();
+    let held = tokio::spawn(async move { exchange(&held, "GET", "/held", "").await });
+    eventually("it is sent", || proxy.enclave.handshakes.load(SeqCst) == 1).await;
+    exchange(&client, "POST", "/", "").await.unwrap();
+    let error = held.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert_eq!(*proxy.app.requests.lock().unwrap(), ["POST /"]);
+}
+
+/// Lets the clock of the client go on by itself.
+async fn later(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_session_that_began_early_is_left_before_the_proxy_drops_it() {
+    for (method, seconds, sessions) in
+        [("GET", 29, 1), ("GET", 30, 2), ("POST", 1, 1), ("POST", 2, 2), ("PUT", 2, 2)]
+    {
+        let (proxy, client) = accepting().await;
+        exchange(&client, "GET", "/", "").await.unwrap();
+        later(seconds).await;
+        exchange(&client, method, "/", "").await.unwrap();
+        let handshakes = proxy.enclave.handshakes.load(SeqCst);
+        assert_eq!(handshakes, sessions, "{method} after {seconds} s");
+        later(60).await;
+        exchange(&client, "POST", "/", "").await.unwrap();
+        let confirmed = if (method, sessions) == ("GET", 2) { 1 } else { 0 };
+        assert_eq!(proxy.enclave.handshakes.load(SeqCst), sessions + confirmed);
+    }
+}
+
+#[tokio::test]
+async fn so_is_one_that_nothing_was_sent_on() {
+    for (seconds, sessions) in [(29, 1), (30, 2)] {
+        let (proxy, client) = pair().await;
+        client.session_binding().await.unwrap();
+        later(seconds).await;
+        exchange(&client, "POST", "/", "").await.unwrap();
+        assert_eq!(proxy.enclave.handshakes.load(SeqCst), sessions, "after {seconds} s");
+    }
+}
+
+#[tokio::test]
+async fn only_an_authentic_response_of_the_app_confirms_a_session() {
+    let (proxy, client) = accepting().await;
+    exchange(&client, "GET", "/", "").await.unwrap();
+    assert_eq!(exchange(&client, "GET", "/not-implemented", "").await.unwrap().0, 501);
+    let stalled = client.clone();
+    let stalled = tokio::spawn(async move { exchange(&stalled, "GET", "/never", "").await });
+    eventually("it is sent", || proxy.app.requests.lock().unwrap().len() == 3).await;
+    assert_eq!(proxy.enclave.handshakes.load(SeqCst), 1);
+    later(31).await;
+    exchange(&client, "GET", "/", "").await.unwrap();
+    assert_eq!(proxy.enclave.handshakes.load(SeqCst), 2);
+    stalled.abort();
+}

@@ -1,7 +1,7 @@
 //! What is sent again, and what never is.
 
-use crate::proxy::Fate;
-use crate::support::{exchange, pair, stream};
+use crate::proxy::{Fate, Proxy};
+use crate::support::{builder, exchange, pair, stream};
 use http::Request;
 use std::sync::atomic::Ordering::SeqCst;
 use steve_sdk::{ChannelError, Error, RequestBody, ResetCode, Stage};
@@ -77,7 +77,8 @@ async fn row_08_forged_hints_after_a_get_repeat_it() {
 
 #[tokio::test]
 async fn attempts_are_bounded() {
-    let (proxy, client) = pair().await;
+    let proxy = Proxy::start(None).await;
+    let client = builder(&proxy).early_data(false).build().unwrap();
     proxy.plan([Fate::ForgedAfterDispatch(503); 10]);
     let error = exchange(&client, "GET", "/", "").await.unwrap_err();
     assert!(matches!(error, Error::Outer { .. }) && error.is_transport(), "{error}");
@@ -130,7 +131,8 @@ async fn the_callers_word_makes_a_post_idempotent_but_not_a_stream_replayable() 
 
 #[tokio::test]
 async fn a_truncated_answer_repeats_a_get_only_before_its_head() {
-    let (proxy, client) = pair().await;
+    let proxy = Proxy::start(None).await;
+    let client = builder(&proxy).early_data(false).build().unwrap();
     proxy.plan([Fate::CutTo(0), Fate::BreakAt(3)]);
     exchange(&client, "GET", "/", "").await.unwrap();
     assert_eq!(proxy.app.requests.lock().unwrap().len(), 3);

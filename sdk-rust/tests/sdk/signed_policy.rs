@@ -51,6 +51,19 @@ fn client(proxy: &Proxy, policy: SignedPolicy) -> Client {
     bare_builder(proxy).policy(Policy::signed(policy)).build().unwrap()
 }
 
+#[tokio::test]
+async fn row_27_what_was_loaded_earlier_does_not_replace_what_is_newer() {
+    let proxy = Proxy::start(None).await;
+    let loader = loader();
+    let older = load(&loader, 2, YEAR_3000_MS, true).unwrap();
+    let newer = load(&loader, 3, YEAR_3000_MS, false).unwrap();
+    let client = client(&proxy, load(&self::loader(), 1, YEAR_3000_MS, true).unwrap());
+    client.update_policy(Policy::signed(newer));
+    client.update_policy(Policy::signed(older));
+    exchange(&client, "GET", "/", "").await.unwrap_err();
+    assert_eq!(*proxy.app.requests.lock().unwrap(), [""; 0]);
+}
+
 /// An exchange that stays open, and answers what it is sent.
 async fn open(client: &Client) -> (mpsc::Sender<Bytes>, Body) {
     let (send, receive) = mpsc::channel::<Bytes>(1);
