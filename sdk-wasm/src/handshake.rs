@@ -4,7 +4,9 @@ use crate::appraisal::Enclave;
 use crate::fault::Fault;
 use crate::stream::Stream;
 use crate::{hex, milliseconds, rng};
-use steve_protocol::handshake::ClientHandshake;
+use steve_protocol::handshake::{
+    ClientHandshake, EarlyHandshake as ProtocolEarlyHandshake, EarlyOutcome,
+};
 use steve_protocol::session::ClientSession;
 use steve_protocol::suite::Suite;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -21,13 +23,7 @@ impl Handshake {
     /// Starts with a verified enclave. `suites` are the names allowed, in order of preference.
     #[wasm_bindgen(constructor)]
     pub fn new(enclave: &Enclave, suites: Vec<String>, now_ms: f64) -> Result<Self, Fault> {
-        let known = |name: &String| {
-            let unknown = || {
-                Fault::new("invalid-options", format_args!("there is no suite named \"{name}\""))
-            };
-            Suite::from_name(name).ok_or_else(unknown)
-        };
-        let suites = suites.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+        let suites = known(&suites)?;
         let now_ms = milliseconds(now_ms);
         let (handshake, hello) = ClientHandshake::start(&enclave.0, &suites, now_ms, &mut rng())?;
         Ok(Self { handshake, hello })
@@ -49,6 +45,60 @@ impl Handshake {
     pub fn finish(self, server_hello: &[u8], now_ms: f64) -> Result<Session, Fault> {
         Ok(Session(self.handshake.finish(server_hello, milliseconds(now_ms))?))
     }
+}
+
+/// A handshake in progress whose ClientHello is followed by a request.
+#[wasm_bindgen]
+pub struct EarlyHandshake {
+    handshake: ProtocolEarlyHandshake,
+    stream: Option<Stream>,
+}
+
+#[wasm_bindgen]
+impl EarlyHandshake {
+    /// Like the constructor of `Handshake`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(enclave: &Enclave, suites: Vec<String>, now_ms: f64) -> Result<Self, Fault> {
+        let suites = known(&suites)?;
+        let now_ms = milliseconds(now_ms);
+        let (handshake, hello, request) =
+            ProtocolEarlyHandshake::start(&enclave.0, &suites, now_ms, &mut rng())?;
+        Ok(Self { handshake, stream: Some(Stream::early(&hello, request)) })
+    }
+
+    /// Seals the request: what it gives to be sent begins with the ClientHello. Once; then undefined.
+    pub fn stream(&mut self) -> Option<Stream> {
+        self.stream.take()
+    }
+
+    /// How long the beginning of the answer is that `finish` takes, in bytes.
+    #[wasm_bindgen(js_name = serverHelloLength)]
+    pub fn server_hello_length(&self) -> usize {
+        self.handshake.server_hello_len()
+    }
+
+    /// Verifies the ServerHello. Afterwards the stream knows whether the request was accepted, and
+    /// then opens its response. Consumes the handshake.
+    pub fn finish(
+        self,
+        server_hello: &[u8],
+        now_ms: f64,
+        stream: &mut Stream,
+    ) -> Result<Session, Fault> {
+        let EarlyOutcome { session, response } =
+            self.handshake.finish(server_hello, milliseconds(now_ms))?;
+        stream.accept(response);
+        Ok(Session(session))
+    }
+}
+
+fn known(names: &[String]) -> Result<Vec<Suite>, Fault> {
+    let known = |name: &String| {
+        let unknown =
+            || Fault::new("invalid-options", format_args!("there is no suite named \"{name}\""));
+        Suite::from_name(name).ok_or_else(unknown)
+    };
+    names.iter().map(known).collect()
 }
 
 /// A session.

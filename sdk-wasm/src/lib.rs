@@ -14,7 +14,7 @@ mod vectors;
 
 pub use appraisal::{Appraisal, Appraiser, Enclave, challenge};
 pub use fault::Fault;
-pub use handshake::{Handshake, Session};
+pub use handshake::{EarlyHandshake, Handshake, Session};
 pub use policy::Policy;
 pub use stream::{EventKind, Stream, close_status};
 #[cfg(feature = "test-vectors")]

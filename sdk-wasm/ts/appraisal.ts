@@ -33,6 +33,8 @@ interface Appraised {
 /** The same, and the clock that its validity counts on. */
 export interface Trusted extends Appraised {
     readonly clock: Clock;
+    /** It has rejected an early request, or one did not get through. */
+    rejectsEarly: boolean;
 }
 
 /** True while handshakes may be started. */
@@ -65,7 +67,7 @@ export class Appraisal {
             "pinned" in policy
                 ? await appraise(policy.pinned)
                 : await this.#onFirstUse(policy.store, clock, appraise);
-        return { ...appraised, clock };
+        return { ...appraised, clock, rejectsEarly: false };
     }
 
     /** The record is durable before the enclave is used. */
