@@ -15,6 +15,7 @@ pub mod kem;
 pub mod key_config;
 pub mod schedule;
 pub mod session;
+pub mod shaping;
 pub mod stream;
 pub mod suite;
 pub mod tunnel;

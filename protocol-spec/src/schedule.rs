@@ -99,7 +99,7 @@ pub(crate) fn nonce(iv: &[u8; NONCE_LEN], stream_id: u64, frame_number: u32) -> 
 }
 
 /// Everything a session keeps. Erased on drop; has no `Debug`.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct SessionSecrets {
     /// Client to proxy.
     pub c2s: TrafficKey,

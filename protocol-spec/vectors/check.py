@@ -21,6 +21,7 @@ from steve3.vectors import (
     check_key_config,
     check_merkle,
     check_order,
+    check_padding,
     check_policy,
 )
 
@@ -34,6 +35,7 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
     "frames.json": check_frames,
     "heads.json": check_heads,
     "streams.json": check_order,
+    "padding.json": check_padding,
     "exchange.json": check_exchange,
 }
 

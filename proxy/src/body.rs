@@ -1,5 +1,6 @@
 //! The bodies that hyper carries for us.
 
+use crate::idempotent::WholeBody;
 use crate::limits::StreamBudget;
 use crate::stream::{Inbound, Outbound};
 use crate::upstream::ResponseBody;
@@ -102,6 +103,8 @@ pub(crate) enum AppBody {
     Empty,
     /// What the client's frames hold.
     Stream(Arc<Inbound>),
+    /// What they held, after all of them have authenticated.
+    Whole(Box<WholeBody>),
     /// A plaintext request, passed on.
     Plain(Incoming),
 }
@@ -117,6 +120,7 @@ impl Body for AppBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Stream(inbound) => inbound.poll_for_app(cx),
+            Self::Whole(body) => Poll::Ready(body.next_frame().map(Ok)),
             Self::Plain(body) => poll_data(body, cx),
         }
     }
@@ -125,6 +129,7 @@ impl Body for AppBody {
         match self {
             Self::Empty => true,
             Self::Stream(inbound) => inbound.is_delivered(),
+            Self::Whole(body) => body.is_end_stream(),
             Self::Plain(body) => body.is_end_stream(),
         }
     }
@@ -132,6 +137,7 @@ impl Body for AppBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(body) => body.size_hint(),
             Self::Stream(_) => SizeHint::default(),
             Self::Plain(body) => body.size_hint(),
         }

@@ -2,6 +2,7 @@
 
 use crate::error::ConfigError;
 use crate::limits::{Limits, MAX_MANIFEST_LEN};
+use crate::padding;
 use crate::upstream::{AppAddress, AppProtocol};
 use http::Uri;
 use serde::Serialize;
@@ -34,6 +35,9 @@ pub struct Config {
     pub upgrades: Vec<String>,
     /// Accept the request that a client may send along with its ClientHello.
     pub early_data: bool,
+    /// The least that responses are padded and coalesced, as `PREFIX=POLICY`: the longest prefix of
+    /// whole segments of a request's path decides.
+    pub padding: Vec<String>,
     /// The app's manifest, sent with evidence; at most 65535 bytes.
     pub manifest: Vec<u8>,
     /// TCP address to serve metrics on, apart from everything else.
@@ -56,6 +60,7 @@ impl Default for Config {
             public_paths: Vec::new(),
             upgrades: vec!["websocket".into()],
             early_data: true,
+            padding: Vec::new(),
             manifest: Vec::new(),
             metrics_listen: None,
             metrics_vsock_port: None,
@@ -71,6 +76,7 @@ pub(crate) struct Checked {
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
     pub(crate) upgrades: Vec<String>,
+    pub(crate) padding: padding::Routes,
     pub(crate) config: Config,
 }
 
@@ -99,6 +105,7 @@ impl Config {
         if self.manifest.len() > MAX_MANIFEST_LEN {
             return Err(ConfigError::ManifestTooLarge);
         }
+        let padding = padding::Routes::parse(&self.padding)?;
         let limits = &self.limits;
         limits.check()?;
         let key_life = limits.key_rotation + limits.key_overlap;
@@ -112,7 +119,15 @@ impl Config {
         let cors_origins = sorted(&self.cors_origins);
         let public_paths = sorted(&self.public_paths);
         let upgrades = sorted(&self.upgrades);
-        Ok(Checked { upstream, suites, cors_origins, public_paths, upgrades, config: self })
+        Ok(Checked {
+            upstream,
+            suites,
+            cors_origins,
+            public_paths,
+            upgrades,
+            padding,
+            config: self,
+        })
     }
 }
 
@@ -182,6 +197,7 @@ struct Effective<'a> {
     cors_origins: &'a [String],
     upgrades: &'a [String],
     early_data: bool,
+    padding: Vec<String>,
     key_rotation_seconds: u64,
     key_overlap_seconds: u64,
     session_lifetime_seconds: u64,
@@ -189,6 +205,9 @@ struct Effective<'a> {
     max_head_size: u32,
     max_head_fields: usize,
     max_streams: u16,
+    /// 0 if there are none.
+    max_idempotent_requests: usize,
+    max_idempotent_body: usize,
     /// The host can see counts and times of what passes.
     metrics: bool,
 }
@@ -208,6 +227,7 @@ impl Checked {
             cors_origins: &self.cors_origins,
             upgrades: &self.upgrades,
             early_data: self.config.early_data,
+            padding: self.padding.items(),
             key_rotation_seconds: limits.key_rotation.as_secs(),
             key_overlap_seconds: limits.key_overlap.as_secs(),
             session_lifetime_seconds: limits.session_lifetime.as_secs(),
@@ -215,6 +235,8 @@ impl Checked {
             max_head_size: limits.max_head_size,
             max_head_fields: limits.max_head_fields,
             max_streams: limits.max_streams,
+            max_idempotent_requests: limits.max_idempotent_requests,
+            max_idempotent_body: limits.max_idempotent_body,
             metrics: self.config.metrics_listen.is_some()
                 || self.config.metrics_vsock_port.is_some(),
         };
@@ -255,6 +277,10 @@ mod tests {
         let late = late.check().unwrap().effective("nsm");
         let json: serde_json::Value = serde_json::from_slice(&late).unwrap();
         assert_eq!(json["early_data"], false);
+        let padded = Config { padding: vec!["/v1/=padme,coalesce=50".into()], ..Config::default() };
+        let padded = padded.check().unwrap().effective("nsm");
+        let json: serde_json::Value = serde_json::from_slice(&padded).unwrap();
+        assert_eq!(json["padding"][0], "/v1=padme, coalesce=50");
         let watched = Config { metrics_vsock_port: Some(1), ..Config::default() };
         let json: serde_json::Value =
             serde_json::from_slice(&watched.check().unwrap().effective("nsm")).unwrap();
@@ -277,6 +303,7 @@ mod tests {
         assert!(error(|c| c.cors_origins = vec!["https://a/".into()]).contains("not an origin"));
         assert!(error(|c| c.cors_origins = vec!["null".into()]).contains("not an origin"));
         assert!(error(|c| c.public_paths = vec!["a".into()]).contains("not a path"));
+        assert!(error(|c| c.padding = vec!["/v1=big".into()]).contains("PREFIX=POLICY"));
         assert!(error(|c| c.manifest = vec![0; 65_536]).contains("larger"));
         assert!(error(|c| c.suites.clear()).contains("no suite"));
         assert!(error(|c| c.limits.key_rotation = c.limits.key_overlap).contains("rotation"));

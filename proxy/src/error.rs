@@ -52,6 +52,16 @@ pub enum ConfigError {
     /// More than fits into evidence.
     #[error("the manifest is larger than 65535 bytes")]
     ManifestTooLarge,
+    /// Not `PREFIX=POLICY`.
+    #[error(
+        "padding `{0}` is not of the form PREFIX=POLICY: the prefix must begin with `/` and have no \
+         `=`, `?` or `#`, and the policy must be none, padme or block=16 to block=16384, with \
+         `, coalesce=10` to `, coalesce=1000` behind it or not"
+    )]
+    Padding(String),
+    /// A prefix that was there before.
+    #[error("padding `{0}` is for a prefix that has another policy already")]
+    PaddingTwice(String),
     /// Not an absolute path without query.
     #[error("public path `{0}` is not a path: it must begin with `/` and have no `?` or `#`")]
     PublicPath(String),

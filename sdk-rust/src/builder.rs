@@ -3,15 +3,19 @@ use crate::error::BuildError;
 use crate::origin::Origin;
 use crate::sessions::Sessions;
 use crate::suites::default_suites;
-use crate::transport::{Transport, certificates};
+use crate::transport::{self, Dial, Transport, certificates};
 use crate::trusted::Appraisal;
+use http::Uri;
 use rustls::pki_types::CertificateDer;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 #[cfg(feature = "dangerous-trust-anchor")]
 use steve_protocol::evidence::TrustAnchor;
 use steve_protocol::evidence::{Appraiser, PinStore, Policy};
+use steve_protocol::shaping::Shaping;
 use steve_protocol::suite::Suite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,9 +28,11 @@ pub struct ClientBuilder {
     suites: Vec<Suite>,
     tls_roots: Vec<Vec<u8>>,
     connect_timeout: Duration,
+    dial: Option<Dial>,
     request_timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     early_data: bool,
+    shaping: Shaping,
     max_evidence_age: Option<Duration>,
     max_clock_skew: Option<Duration>,
     #[cfg(feature = "dangerous-trust-anchor")]
@@ -48,9 +54,11 @@ impl ClientBuilder {
             suites: default_suites(),
             tls_roots: Vec::new(),
             connect_timeout: CONNECT_TIMEOUT,
+            dial: None,
             request_timeout: None,
             idle_timeout: None,
             early_data: true,
+            shaping: Shaping::default(),
             max_evidence_age: None,
             max_clock_skew: None,
             #[cfg(feature = "dangerous-trust-anchor")]
@@ -84,6 +92,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Opens connections with `dial` instead of by name and TCP: over a Unix socket, a vsock or a SOCKS
+    /// proxy. It gets a URI with the scheme and authority of the service. For https, TLS goes on top;
+    /// the [connect timeout](Self::connect_timeout) covers both.
+    pub fn dial_with<D, F, C>(mut self, dial: D) -> Self
+    where
+        D: Fn(Uri) -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<C>> + Send + 'static,
+        C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.dial = Some(transport::dial(dial));
+        self
+    }
+
     /// Time for a connection: name, TCP and outer TLS. Without this: 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -108,6 +129,17 @@ impl ClientBuilder {
     /// saves a round trip, see [`Early`](crate::Early) for what it costs. Without this: yes.
     pub fn early_data(mut self, early: bool) -> Self {
         self.early_data = early;
+        self
+    }
+
+    /// Pads requests, and asks the proxy to pad responses at least so: lengths and times of what is sent
+    /// tell much about it, above all of text that comes token by token. With `coalesce`, bodies that are
+    /// streams leave at fixed distances, so do responses. Without this: not at all.
+    ///
+    /// Takes a [`Padding`](crate::Padding), or a [`Shaping`] such as `"padme, coalesce=50".parse()?`.
+    /// The README says what it costs and what it does not hide.
+    pub fn padding(mut self, padding: impl Into<Shaping>) -> Self {
+        self.shaping = padding.into();
         self
     }
 
@@ -156,7 +188,7 @@ impl ClientBuilder {
         for encoded in &self.tls_roots {
             roots.extend(certificates(encoded).map_err(BuildError::TlsRoot)?);
         }
-        let transport = Transport::new(&origin, roots, self.connect_timeout)?;
+        let transport = Transport::new(&origin, roots, self.connect_timeout, self.dial.clone())?;
         let appraisal = Appraisal::new(self.appraiser(policy)?, origin.to_string().into());
         Ok(Client {
             inner: Arc::new(Inner {
@@ -167,6 +199,7 @@ impl ClientBuilder {
                 request_timeout: self.request_timeout,
                 idle_timeout: self.idle_timeout,
                 early_data: self.early_data,
+                shaping: self.shaping,
                 sessions: Sessions::default(),
             }),
         })

@@ -1,8 +1,9 @@
 use crate::body::Body;
 use crate::builder::ClientBuilder;
-use crate::early::{Early, Offer, Went};
+use crate::early::{Before, Early, Offer, Went};
 use crate::error::{BoxError, Error, Stage};
 use crate::exchange::{self, Failed, Prepared, Ticket};
+use crate::idempotency::Reach;
 use crate::origin::Origin;
 use crate::request::RequestBuilder;
 use crate::request_body::RequestBody;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use steve_protocol::evidence::{Policy, VerifiedEnclave};
+use steve_protocol::shaping::Shaping;
 use steve_protocol::suite::Suite;
 
 /// Sessions tried for one stream: they can end while a request waits for its turn.
@@ -43,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) early_data: bool,
+    pub(crate) shaping: Shaping,
     pub(crate) sessions: Sessions,
 }
 
@@ -99,7 +102,8 @@ impl Client {
     ///
     /// The URI is a path, or an absolute URI of the client's origin. The request is sent again, at
     /// most twice, only if its body is not a stream, and the enclave certainly did not hand it to the
-    /// app; or its method is safe (GET, HEAD, OPTIONS, TRACE) or it carries [`Idempotent`]. Only the
+    /// app; or its method is safe (GET, HEAD, OPTIONS, TRACE) or it carries [`Idempotent`] or an
+    /// [`IdempotencyKey`](crate::IdempotencyKey). Only the
     /// setup before it, which sends nothing of it, is repeated for any request. To go along with a
     /// handshake counts as being sent, also when the enclave rejects that.
     ///
@@ -111,6 +115,9 @@ impl Client {
     /// The first request of a session goes along with its handshake if its method is safe; see
     /// [`Early`].
     ///
+    /// With [`Shaping`] in its extensions it is padded otherwise than
+    /// [`ClientBuilder::padding`] says.
+    ///
     /// Informational responses go to [`OnInformational`](crate::OnInformational).
     ///
     /// Dropping the future cancels the exchange.
@@ -119,17 +126,19 @@ impl Client {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(body);
         // Not idempotent methods: the original may come after requests sent later (SPEC.md, 13.4).
         let repeatable = parts.method.is_safe() || parts.extensions.get::<Idempotent>().is_some();
-        let sending = if repeatable { Sending::Repeatable } else { Sending::Once };
+        let mut reach = Reach::new(parts.extensions.get(), repeatable);
+        let sending = reach.sending(repeatable);
         let early = match parts.extensions.get::<Early>() {
             Some(Early(early)) => *early,
             None => self.inner.early_data && parts.method.is_safe(),
         };
+        parts.extensions.get_or_insert(self.inner.shaping);
         let prepared = Prepared::new(&self.inner.origin, parts, &body)?;
-        let exchange = self.inner.send(&prepared, body, sending, early);
+        let exchange = self.inner.send(&prepared, body, sending, early, &mut reach);
         match self.inner.request_timeout {
             None => exchange.await,
             Some(after) => tokio::time::timeout(after, exchange)
@@ -171,24 +180,36 @@ impl Inner {
         mut body: RequestBody,
         sending: Sending,
         early: bool,
+        reach: &mut Reach,
     ) -> Result<Response<Body>, Error> {
         let mut number = 1;
-        let mut offer = if early { Offer::new(prepared, &body) } else { None };
+        let mut offer = early.then(|| Offer::new(prepared, &body, reach.only())).flatten();
         loop {
             // Once: whatever became of it, the next attempt is a stream.
+            let mut instance = None;
             let early = match offer.take() {
-                Some(offer) => self.early(&offer, prepared, sending).await,
-                None => Ok(Went::AsStream { sent: false }),
+                Some(offer) => {
+                    let went = self.early(&offer, prepared, sending).await;
+                    instance = offer.instance();
+                    went
+                }
+                None => Ok(Went::AsStream(Before::NotSent)),
             };
-            if let Ok(Went::AsStream { sent: true }) = early {
+            if let Ok(Went::AsStream(before @ (Before::Rejected | Before::Unknown(_)))) = &early {
                 number += 1;
+                if let (Before::Unknown(error), Some(instance)) = (before, instance) {
+                    reach.may_be_executed(instance, error);
+                }
             }
             let (Failed { error, sent }, again) = match early {
                 Ok(Went::Answered(response)) => return Ok(response),
                 Err(failed) => (failed, Some(body)),
-                Ok(Went::AsStream { .. }) => match self.ticket(sending).await {
+                Ok(Went::AsStream(_)) => match self.ticket(sending).await {
                     Err(error) => (Failed { error, sent: false }, Some(body)),
                     Ok(ticket) => {
+                        let of_session = ticket.session.trusted.enclave.instance();
+                        reach.check(of_session)?;
+                        instance = Some(of_session);
                         let again = body.replay();
                         match self.attempt(ticket, prepared, body).await {
                             Ok(response) => return Ok(response),
@@ -197,6 +218,9 @@ impl Inner {
                     }
                 },
             };
+            if let Some(instance) = instance.filter(|_| sent && !error.is_not_dispatched()) {
+                reach.may_be_executed(instance, &error);
+            }
             let repeatable = sending == Sending::Repeatable;
             let attempt = Attempt { number, sent, repeatable, replayable: again.is_some() };
             match (retry::decide(attempt, &error), again) {
@@ -205,7 +229,7 @@ impl Inner {
                     body = again;
                     number += 1;
                 }
-                _ => return Err(error),
+                _ => return Err(reach.conclude(error)),
             }
         }
     }

@@ -16,9 +16,12 @@ use http::Response;
 use hyper::body::Incoming;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use steve_protocol::evidence::VerifiedEnclave;
 use steve_protocol::handshake::{EarlyHandshake, EarlyOutcome};
+use steve_protocol::key_config::Instance;
+use steve_protocol::shaping::Shaping;
 use steve_protocol::stream::{MessageOpener, MessageSealer, Request, SealError};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -47,19 +50,30 @@ pub struct Early(pub bool);
 pub(crate) struct Offer {
     head: Bytes,
     body: Bytes,
+    shaping: Shaping,
     outcome: Mutex<Outcome>,
     /// A byte of it may have left the client.
     sent: Arc<AtomicBool>,
+    /// The only enclave process that it may be sent to.
+    only: Option<Instance>,
+    /// The one that it was sent to.
+    instance: OnceLock<Instance>,
 }
 
 /// What became of a request that was to go along with a handshake.
 pub(crate) enum Went {
     Answered(Response<Body>),
     /// It is to be sent as a stream of the session that there is now.
-    AsStream {
-        /// It was sent with the handshake before.
-        sent: bool,
-    },
+    AsStream(Before),
+}
+
+/// What became of it with the handshake.
+pub(crate) enum Before {
+    NotSent,
+    /// It was sent, and certainly not dispatched.
+    Rejected,
+    /// Nobody knows.
+    Unknown(Error),
 }
 
 /// What became of an [`Offer`].
@@ -92,22 +106,39 @@ type Answering = BoxFuture<'static, Result<Answered, Error>>;
 
 impl Offer {
     /// None for a request that is too large, or not at hand.
-    pub(crate) fn new(prepared: &Prepared, body: &RequestBody) -> Option<Arc<Self>> {
+    pub(crate) fn new(
+        prepared: &Prepared,
+        body: &RequestBody,
+        only: Option<Instance>,
+    ) -> Option<Arc<Self>> {
         let Kind::Complete(body) = &body.0 else { return None };
         let small = prepared.head().len().max(body.len()) <= MAX_EARLY_LEN;
         (small && !prepared.expects_continue()).then(|| {
             let (head, body) = (prepared.head().clone(), body.clone());
             let (outcome, sent) = (Mutex::new(Outcome::Open), Arc::default());
-            Arc::new(Self { head, body, outcome, sent })
+            let shaping = prepared.shaping();
+            Arc::new(Self { head, body, shaping, outcome, sent, only, instance: OnceLock::new() })
         })
+    }
+
+    /// True if it may be sent there.
+    pub(crate) fn is_for(&self, enclave: &VerifiedEnclave) -> bool {
+        self.only.is_none_or(|only| only == enclave.instance())
+    }
+
+    /// The enclave process that it may have been sent to.
+    pub(crate) fn instance(&self) -> Option<Instance> {
+        self.instance.get().copied()
     }
 
     /// ClientHello and request.
     fn seal(&self, hello: &[u8], mut sealer: MessageSealer<Request>) -> Result<Bytes, SealError> {
         let mut out = BytesMut::from(hello);
+        sealer.set_shaping(self.shaping);
         sealer.head(&self.head, self.body.is_empty(), &mut out)?;
         if !self.body.is_empty() {
             sealer.data(&self.body, true, &mut out)?;
+            sealer.settle(&mut out)?;
         }
         Ok(out.freeze())
     }
@@ -151,16 +182,20 @@ impl Inner {
                 };
                 match answered {
                     Ok((session, Some(accepted))) => (Arc::new(session), accepted),
-                    Ok((_, None)) => return Ok(Went::AsStream { sent: true }),
+                    Ok((_, None)) => return Ok(Went::AsStream(Before::Rejected)),
                     Err(error) if repeatable && wants_new_evidence(&error) => {
-                        return Ok(Went::AsStream { sent: true });
+                        return Ok(Went::AsStream(Before::Unknown(error)));
                     }
                     Err(error) => return Err(failed(error)),
                 }
             }
             (Outcome::Accepted(accepted), Ok(session)) => (session, accepted),
             (Outcome::Failed(error), Ok(_)) if !repeatable => return Err(failed(error)),
-            (_, Ok(_)) => return Ok(Went::AsStream { sent: offer.was_sent() }),
+            (Outcome::Failed(error), Ok(_)) => {
+                return Ok(Went::AsStream(Before::Unknown(error)));
+            }
+            (_, Ok(_)) if offer.was_sent() => return Ok(Went::AsStream(Before::Rejected)),
+            (_, Ok(_)) => return Ok(Went::AsStream(Before::NotSent)),
             (_, Err(error)) => return Err(failed(error)),
         };
         let request_bytes = offer.body.len();
@@ -181,6 +216,7 @@ impl Inner {
         let (handshake, hello, sealer) =
             EarlyHandshake::start(&trusted.enclave, &self.suites, started_ms, &mut rng)?;
         let bytes = offer.seal(&hello, sealer)?;
+        offer.instance.get_or_init(|| trusted.enclave.instance());
         let body = OuterBody::Whole { bytes, notice: Notice::Early(offer.sent.clone()) };
         let exchange = self.clone().early_exchange(trusted.clone(), handshake, body, started_ms);
         let mut answering = exchange.boxed();

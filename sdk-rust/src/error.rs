@@ -96,6 +96,18 @@ pub enum Error {
         /// The time waited.
         after: Duration,
     },
+    /// A request with an [`IdempotencyKey`](crate::IdempotencyKey) may have been executed, and nothing
+    /// tells whether it was.
+    #[error("nobody knows whether the app executed the request: {reason}{}", Because(.cause))]
+    OutcomeUnknown {
+        /// Why that cannot be found out.
+        reason: UnknownOutcome,
+        /// The proxy process that may have executed it, and which alone can tell.
+        instance: [u8; 16],
+        /// What became of the last attempt; none if that was made before, with
+        /// [`for_instance`](crate::IdempotencyKey::for_instance).
+        cause: Option<Arc<Error>>,
+    },
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers")]
     NoEntropy,
@@ -105,6 +117,26 @@ pub enum Error {
     /// The response body is not UTF-8, but text was asked for.
     #[error("the response body is not UTF-8 text")]
     NotText,
+}
+
+/// Why it cannot be found out whether a request was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnknownOutcome {
+    /// Another one would execute it once more.
+    #[error("the enclave that it was sent to was restarted, or another one answers")]
+    OtherInstance,
+    /// The same request with the same key will tell.
+    #[error("the enclave could not be asked again")]
+    NoAnswer,
+}
+
+struct Because<'a>(&'a Option<Arc<Error>>);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |cause| write!(f, "; {cause}"))
+    }
 }
 
 /// What is wrong with a request.
@@ -123,6 +155,9 @@ pub enum InvalidRequest {
     /// A `content-length` field differs from the length of the body.
     #[error("its \"content-length\" field is not the length of its body; leave the field out")]
     ContentLength,
+    /// What goes through an upgraded connection cannot be executed once.
+    #[error("a request to upgrade cannot have an idempotency key")]
+    KeyOfUpgrade,
     /// The protocol does not carry CONNECT.
     #[error("the method CONNECT cannot be used")]
     Connect,
@@ -212,19 +247,21 @@ impl Error {
 
     /// True when the network, the outer TLS or an outer HTTP answer failed, or time ran out.
     pub fn is_transport(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Transport { .. }
-                | Self::Outer { .. }
-                | Self::NotSteve { .. }
-                | Self::Timeout { .. }
-        )
+            | Self::Outer { .. }
+            | Self::NotSteve { .. }
+            | Self::Timeout { .. } => true,
+            Self::OutcomeUnknown { cause: Some(cause), .. } => cause.is_transport(),
+            _ => false,
+        }
     }
 
     /// True when the handshake or the encrypted channel failed: cut, changed or reset.
     pub fn is_channel(&self) -> bool {
         match self {
             Self::Channel(_) => true,
+            Self::OutcomeUnknown { cause: Some(cause), .. } => cause.is_channel(),
             Self::Handshake(error) => *error != HandshakeError::NoCommonSuite,
             _ => false,
         }

@@ -41,6 +41,7 @@ mod early;
 mod error;
 mod exchange;
 mod fields;
+mod idempotency;
 mod informational;
 mod origin;
 mod pin_store;
@@ -62,7 +63,10 @@ pub use body::Body;
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use early::Early;
-pub use error::{BuildError, ChannelError, Error, InvalidRequest, SharedError, Stage};
+pub use error::{
+    BuildError, ChannelError, Error, InvalidRequest, SharedError, Stage, UnknownOutcome,
+};
+pub use idempotency::IdempotencyKey;
 pub use informational::OnInformational;
 pub use origin::{Origin, OriginError};
 pub use pin_store::FilePinStore;
@@ -79,6 +83,7 @@ pub use steve_protocol::evidence::{
     SignatureFormatError, SignedPolicy, SignerKey, SignerKeyError, VerifiedEnclave,
 };
 pub use steve_protocol::handshake::HandshakeError;
+pub use steve_protocol::shaping::{BlockLen, Interval, Padding, Shaping, ShapingError};
 pub use steve_protocol::stream::{ResetCode, StreamError};
 pub use steve_protocol::suite::Suite;
 pub use suites::default_suites;

@@ -56,10 +56,7 @@ impl Origin {
         if authority.as_str().contains('@') {
             return Some(Err(OriginError::UserInfo));
         }
-        if authority.host().is_empty() {
-            return None;
-        }
-        Some(Ok(Self { https, authority: normal_authority(https, authority) }))
+        Some(Ok(Self { https, authority: normal_authority(https, authority)? }))
     }
 
     /// `http` or `https`.
@@ -95,17 +92,28 @@ impl Origin {
         uri.scheme().is_none()
             && uri
                 .authority()
-                .is_some_and(|authority| normal_authority(self.https, authority) == self.authority)
+                .and_then(|authority| normal_authority(self.https, authority))
+                .is_some_and(|authority| authority == self.authority)
     }
 }
 
-fn normal_authority(https: bool, authority: &http::uri::Authority) -> String {
-    let host = authority.host().to_ascii_lowercase();
-    let default = if https { 443 } else { 80 };
-    match authority.port_u16() {
+/// None without a host, and where what follows the host is no port: `http` would pass over that.
+fn normal_authority(https: bool, authority: &http::uri::Authority) -> Option<String> {
+    let host = authority.host();
+    let rest = authority.as_str().strip_prefix(host).filter(|_| !host.is_empty())?;
+    let port = match rest {
+        "" | ":" => None,
+        _ => {
+            let digits = rest.strip_prefix(':')?;
+            let number = digits.bytes().all(|digit| digit.is_ascii_digit());
+            Some(digits.parse::<u16>().ok().filter(|_| number)?)
+        }
+    };
+    let (host, default) = (host.to_ascii_lowercase(), if https { 443 } else { 80 });
+    Some(match port {
         Some(port) if port != default => format!("{host}:{port}"),
         _ => host,
-    }
+    })
 }
 
 impl fmt::Display for Origin {
@@ -134,7 +142,19 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_an_origin() {
-        for url in ["", "app.example.com", "/path", "https://", "https://a b", "https://:443"] {
+        for url in [
+            "",
+            "app.example.com",
+            "/path",
+            "https://",
+            "https://a b",
+            "https://:443",
+            "https://a:65536",
+            "https://a:+1",
+            "https://a:80:80",
+            "http://[::1]88",
+            "http://[::1]x:88",
+        ] {
             assert!(matches!(Origin::parse(url), Err(OriginError::NotAbsolute(_))), "{url}");
         }
         for url in ["https://a/b", "https://a?b", "https://a#b", "https://a/#b"] {
@@ -169,6 +189,7 @@ mod tests {
         assert!(origin.is_host(b"app.example.com"));
         assert!(origin.is_host(b"app.example.com:443"));
         assert!(!origin.is_host(b"app.example.com:80"));
+        assert!(!origin.is_host(b"app.example.com:65979"), "443 and 2^16");
         assert!(!origin.is_host(b"evil.example.com"));
         assert!(!origin.is_host(b"https://app.example.com"));
     }

@@ -2,11 +2,13 @@ use crate::body::Body;
 use crate::client::Client;
 use crate::early::Early;
 use crate::error::{Error, InvalidRequest};
+use crate::idempotency::IdempotencyKey;
 use crate::informational::OnInformational;
 use crate::request_body::RequestBody;
 use crate::retry::Idempotent;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use steve_protocol::shaping::Shaping;
 
 /// A request in the making; see [`Client::get`] and its siblings.
 #[must_use = "a request does nothing before it is sent"]
@@ -68,11 +70,29 @@ impl RequestBuilder {
         })
     }
 
+    /// Has the enclave execute the request once, however often it is sent with this key; see
+    /// [`IdempotencyKey`].
+    pub fn idempotency_key(self, key: IdempotencyKey) -> Self {
+        self.change(|request| {
+            request.extensions_mut().insert(key);
+            Ok(())
+        })
+    }
+
     /// Says whether the request may go along with a handshake. For a method that is not safe that is a
     /// promise; see [`Early`].
     pub fn early(self, early: bool) -> Self {
         self.change(|request| {
             request.extensions_mut().insert(Early(early));
+            Ok(())
+        })
+    }
+
+    /// Pads this request and its response otherwise than
+    /// [`ClientBuilder::padding`](crate::ClientBuilder::padding) says.
+    pub fn padding(self, padding: impl Into<Shaping>) -> Self {
+        self.change(|request| {
+            request.extensions_mut().insert(padding.into());
             Ok(())
         })
     }

@@ -83,7 +83,10 @@ impl Inner {
         };
         // A request that was given up meanwhile must not be sent because others wait for the session.
         let offer = offer.and_then(|offer| offer.upgrade());
-        let first = match offer.as_deref().filter(|_| trusted.may_take_early()) {
+        let first = match offer
+            .as_deref()
+            .filter(|offer| trusted.may_take_early() && offer.is_for(&trusted.enclave))
+        {
             Some(offer) => self.early_handshake(trusted, offer).await,
             None => self.handshake(trusted).await,
         };

@@ -8,6 +8,7 @@ use steve_protocol::handshake::{
     ClientHandshake, EarlyHandshake as ProtocolEarlyHandshake, EarlyOutcome,
 };
 use steve_protocol::session::ClientSession;
+use steve_protocol::shaping::{Shaping, ShapingError};
 use steve_protocol::suite::Suite;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -16,17 +17,25 @@ use wasm_bindgen::prelude::wasm_bindgen;
 pub struct Handshake {
     handshake: ClientHandshake,
     hello: Vec<u8>,
+    shaping: Shaping,
 }
 
 #[wasm_bindgen]
 impl Handshake {
     /// Starts with a verified enclave. `suites` are the names allowed, in order of preference.
+    /// `padding` says how streams are padded (SPEC.md, Section 9.8).
     #[wasm_bindgen(constructor)]
-    pub fn new(enclave: &Enclave, suites: Vec<String>, now_ms: f64) -> Result<Self, Fault> {
+    pub fn new(
+        enclave: &Enclave,
+        suites: Vec<String>,
+        now_ms: f64,
+        padding: Option<String>,
+    ) -> Result<Self, Fault> {
+        let shaping = shaping(padding)?;
         let suites = known(&suites)?;
         let now_ms = milliseconds(now_ms);
         let (handshake, hello) = ClientHandshake::start(&enclave.0, &suites, now_ms, &mut rng())?;
-        Ok(Self { handshake, hello })
+        Ok(Self { handshake, hello, shaping })
     }
 
     /// The ClientHello to post.
@@ -43,7 +52,8 @@ impl Handshake {
 
     /// Verifies the ServerHello. Consumes the handshake.
     pub fn finish(self, server_hello: &[u8], now_ms: f64) -> Result<Session, Fault> {
-        Ok(Session(self.handshake.finish(server_hello, milliseconds(now_ms))?))
+        let session = self.handshake.finish(server_hello, milliseconds(now_ms))?;
+        Ok(Session(session, self.shaping))
     }
 }
 
@@ -52,18 +62,26 @@ impl Handshake {
 pub struct EarlyHandshake {
     handshake: ProtocolEarlyHandshake,
     stream: Option<Stream>,
+    shaping: Shaping,
 }
 
 #[wasm_bindgen]
 impl EarlyHandshake {
     /// Like the constructor of `Handshake`.
     #[wasm_bindgen(constructor)]
-    pub fn new(enclave: &Enclave, suites: Vec<String>, now_ms: f64) -> Result<Self, Fault> {
+    pub fn new(
+        enclave: &Enclave,
+        suites: Vec<String>,
+        now_ms: f64,
+        padding: Option<String>,
+    ) -> Result<Self, Fault> {
+        let shaping = shaping(padding)?;
         let suites = known(&suites)?;
         let now_ms = milliseconds(now_ms);
         let (handshake, hello, request) =
             ProtocolEarlyHandshake::start(&enclave.0, &suites, now_ms, &mut rng())?;
-        Ok(Self { handshake, stream: Some(Stream::early(&hello, request)) })
+        let stream = Some(Stream::early(&hello, request, shaping));
+        Ok(Self { handshake, stream, shaping })
     }
 
     /// Seals the request: what it gives to be sent begins with the ClientHello. Once; then undefined.
@@ -88,7 +106,15 @@ impl EarlyHandshake {
         let EarlyOutcome { session, response } =
             self.handshake.finish(server_hello, milliseconds(now_ms))?;
         stream.accept(response);
-        Ok(Session(session))
+        Ok(Session(session, self.shaping))
+    }
+}
+
+fn shaping(padding: Option<String>) -> Result<Shaping, Fault> {
+    let invalid = |error| Fault::new("invalid-options", format_args!("padding: {error}"));
+    match padding {
+        Some(padding) => padding.parse().map_err(|error: ShapingError| invalid(error)),
+        None => Ok(Shaping::default()),
     }
 }
 
@@ -103,14 +129,14 @@ fn known(names: &[String]) -> Result<Vec<Suite>, Fault> {
 
 /// A session.
 #[wasm_bindgen]
-pub struct Session(ClientSession);
+pub struct Session(ClientSession, Shaping);
 
 #[wasm_bindgen]
 impl Session {
     /// Opens a stream; undefined when it is time for a new session.
     #[wasm_bindgen(js_name = openStream)]
     pub fn open_stream(&self) -> Option<Stream> {
-        self.0.open_stream().map(Stream::new)
+        self.0.open_stream().map(|stream| Stream::new(stream, self.1))
     }
 
     /// The value the app sees as `steve-session`: 32 bytes.

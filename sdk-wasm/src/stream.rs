@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use js_sys::Uint8Array;
 use steve_protocol::head::{Fields, HopByHop, ResponseHead, encode_request, encode_trailers};
 use steve_protocol::session::ClientStream;
+use steve_protocol::shaping::{FIELD, Shaping};
 use steve_protocol::stream::{
     Event, MessageOpener, MessageSealer, Request, ResetCode, Response, StreamError,
 };
@@ -23,6 +24,7 @@ pub struct Stream {
     event: Option<Event<ResponseHead>>,
     /// Values of the request's `connection` fields: they take fields away from its trailers too.
     connection: Vec<Vec<u8>>,
+    shaping: Shaping,
 }
 
 /// What came.
@@ -68,11 +70,14 @@ impl Stream {
         self.connection =
             fields.iter().filter(connection).map(|(_, value)| value.clone()).collect();
         let hop_by_hop = self.hop_by_hop();
+        let wish = (!self.shaping.is_none()).then(|| self.shaping.to_string());
+        let wish_line = wish.as_deref().map(|wish| (FIELD, wish.as_bytes()));
         let upgrade_line = upgrade.as_deref().map(|value| ("upgrade", value.as_bytes()));
         let lines = fields
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_slice()))
             .filter(|(name, value)| !hop_by_hop.drops(name, value))
+            .chain(wish_line)
             .chain(upgrade_line);
         let head = encode_request(method, scheme, authority, path, lines)?;
         self.answers_head_request = method == "HEAD";
@@ -115,10 +120,11 @@ impl Stream {
         self.response.is_some()
     }
 
-    /// What is to be sent. It begins with the plain beginning of the stream, 25 bytes, or with the
-    /// ClientHello.
-    pub fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.out).into()
+    /// What is to be sent, as whole frames. It begins with the plain beginning of the stream, 25
+    /// bytes, or with the ClientHello.
+    pub fn take(&mut self) -> Result<Vec<u8>, Fault> {
+        self.request.settle(&mut self.out)?;
+        Ok(std::mem::take(&mut self.out).into())
     }
 
     /// Adds bytes of the answer; call `next` until it gives `None` before adding more.
@@ -203,17 +209,22 @@ impl Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(stream: ClientStream) -> Self {
+    pub(crate) fn new(stream: ClientStream, shaping: Shaping) -> Self {
         let ClientStream { open, request, response } = stream;
         Self {
             id: open.stream_id,
             response: Some(response),
-            ..Self::early(&open.encode(), request)
+            ..Self::early(&open.encode(), request, shaping)
         }
     }
 
     /// Stream 0, behind a ClientHello.
-    pub(crate) fn early(hello: &[u8], request: MessageSealer<Request>) -> Self {
+    pub(crate) fn early(
+        hello: &[u8],
+        mut request: MessageSealer<Request>,
+        shaping: Shaping,
+    ) -> Self {
+        request.set_shaping(shaping);
         Self {
             id: 0,
             request,
@@ -222,6 +233,7 @@ impl Stream {
             out: BytesMut::from(hello),
             event: None,
             connection: Vec::new(),
+            shaping,
         }
     }
 

@@ -6,6 +6,7 @@ import type { Prepared } from "./request.js";
 import type { Scope } from "./scope.js";
 import type { Ticket } from "./session.js";
 import type { Transport } from "./transport.js";
+import { sendFrames } from "./tunnel.js";
 
 /** Complete bodies up to this many bytes go out in one piece. */
 const WHOLE_LIMIT = 1 << 20;
@@ -125,7 +126,7 @@ async function sendTunnel(
     exchange.head(request, false);
     await tunnel.send(exchange.take());
     const upload = async () => {
-        for await (const frame of exchange.upload(request)) await tunnel.send(frame);
+        for await (const sealed of exchange.upload(request)) await sendFrames(tunnel, sealed);
     };
     // When the tunnel fails, its reader sees that, after what came before.
     upload().catch((error) => error instanceof SteveError && exchange.abort(error));

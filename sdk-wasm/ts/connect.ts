@@ -38,6 +38,23 @@ export interface ConnectOptions {
     readonly policy: Policy;
     /** The suites allowed, in order of preference. Without this: the post-quantum ones. */
     readonly suites?: readonly Suite[];
+    /**
+     * Pads requests, and asks the proxy to pad responses at least so, because lengths tell what is
+     * said: `padme` adds at most an eighth to what is longer than 256 bytes, a block makes lengths
+     * multiples of 16 to 16384 bytes. Without this: not at all.
+     */
+    readonly padding?:
+        | "none"
+        | "padme"
+        | {
+              /** Bytes. */
+              readonly block: number;
+          };
+    /**
+     * Asks for responses that leave the enclave only every so many milliseconds, 10 to 1000, because
+     * times tell where words begin. Without this: at once.
+     */
+    readonly coalesce?: number;
     /** How long to wait for what. */
     readonly timeouts?: Timeouts;
     /**
@@ -99,6 +116,7 @@ export async function connectOn(
         appraisal,
         transport,
         suites,
+        padding: paddingOf(options),
         setupTimeout: timeouts.setup ?? 30_000,
         events,
         work,
@@ -136,6 +154,12 @@ function parseOrigin(origin: string | URL | undefined): string {
         throw invalidOptions("the origin must be scheme, host and port without anything else");
     }
     return url.origin;
+}
+
+/** The core checks it. */
+function paddingOf({ padding = "none", coalesce }: ConnectOptions): string {
+    const policy = typeof padding === "string" ? padding : `block=${padding.block}`;
+    return coalesce === undefined ? policy : `${policy}, coalesce=${coalesce}`;
 }
 
 function checkSuites(suites: readonly Suite[]): readonly Suite[] {

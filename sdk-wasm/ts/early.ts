@@ -76,6 +76,7 @@ export interface Sealed {
 export function sealEarly(
     core: Core,
     suites: readonly string[],
+    padding: string,
     { enclave, clock }: Trusted,
     { request }: Offer,
 ): Sealed | undefined {
@@ -83,7 +84,7 @@ export function sealEarly(
     let stream: Stream | undefined;
     try {
         const started = clock.now();
-        handshake = new core.EarlyHandshake(enclave, [...suites], started);
+        handshake = new core.EarlyHandshake(enclave, [...suites], started, padding);
         stream = handshake.stream();
         if (stream === undefined) return undefined;
         const { body } = request;

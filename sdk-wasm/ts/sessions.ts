@@ -17,6 +17,8 @@ export interface SessionsOptions {
     readonly appraisal: Appraisal;
     readonly transport: Transport;
     readonly suites: readonly string[];
+    /** As SPEC.md, Section 9.8 writes it. */
+    readonly padding: string;
     /** Time for evidence, and for a handshake: milliseconds. */
     readonly setupTimeout: number;
     readonly events: Events;
@@ -114,13 +116,13 @@ export class Sessions {
      * whoever holds answers back until they are complete holds the ServerHello back too.
      */
     async #first(trusted: Trusted, offer: Offer | undefined): Promise<Session> {
-        const { core, transport, suites } = this.#options;
+        const { core, transport, suites, padding } = this.#options;
         // What was given up must not be sent because others wait for the session.
         const offered = offer === undefined || offer.scope.signal.aborted ? undefined : offer;
         const sealed =
             offered === undefined || trusted.rejectsEarly
                 ? undefined
-                : sealEarly(core, suites, trusted, offered);
+                : sealEarly(core, suites, padding, trusted, offered);
         if (offered === undefined || sealed === undefined) return this.#handshake(trusted);
         const answering = exchangeEarly(core, transport, trusted, offered, sealed);
         let answered: Answered | undefined;
@@ -149,14 +151,14 @@ export class Sessions {
     }
 
     async #handshake(trusted: Trusted): Promise<Session> {
-        const { core, transport, suites } = this.#options;
+        const { core, transport, suites, padding } = this.#options;
         return this.#within("handshake", async (signal) => {
             const { clock, enclave } = trusted;
             const started = clock.now();
             const handshake = guarded(
                 core,
                 "handshake",
-                () => new core.Handshake(enclave, [...suites], started),
+                () => new core.Handshake(enclave, [...suites], started, padding),
             );
             const hello = handshake.clientHello();
             const length = handshake.serverHelloLength();

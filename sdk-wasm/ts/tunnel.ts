@@ -23,6 +23,15 @@ export function refusalIn(core: Core, closed: Tunnel["closed"]): SteveError | un
     return outerStatus("request", status, isPlainCode(closed.reason) ? closed.reason : undefined);
 }
 
+/** Sends frames, a message for each. */
+export async function sendFrames(tunnel: Tunnel, frames: Uint8Array): Promise<void> {
+    const view = new DataView(frames.buffer, frames.byteOffset, frames.length);
+    for (let at = 0, end = 0; at < frames.length; at = end) {
+        end = at + 4 + view.getUint32(at);
+        await tunnel.send(frames.subarray(at, end));
+    }
+}
+
 /** Above this many bytes, sending waits. */
 const HIGH_WATER = 1 << 20;
 const POLL_MS = 5;

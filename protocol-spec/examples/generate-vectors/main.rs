@@ -8,6 +8,7 @@ mod evidence;
 mod frames;
 mod handshake;
 mod heads;
+mod padding;
 mod policies;
 mod streams;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         ("frames", "Frames of one direction of a stream (SPEC.md, Section 9)", frames::frames()),
         ("heads", "Heads and trailer sections (SPEC.md, Section 10.1)", heads::heads()),
         ("streams", "Order of the frames of a message (SPEC.md, Section 9.3)", streams::streams()),
+        ("padding", "Lengths of frames after padding (SPEC.md, Section 9.6)", padding::padding()),
         ("exchange", "Whole sessions", handshake::exchanges()),
     ] {
         let path = directory.join(name).with_extension("json");

@@ -73,6 +73,14 @@ impl Shared {
         Self { suite, id, secrets, parameters, c2s_usage, s2c_usage }
     }
 
+    /// `used`: bytes that the keys count as used for, c2s and s2c.
+    #[cfg(feature = "dangerous-dev-attester")]
+    fn with_used(self, used: [u64; 2]) -> Self {
+        self.c2s_usage.set_bytes(used[0]);
+        self.s2c_usage.set_bytes(used[1]);
+        self
+    }
+
     fn is_exhausted(&self) -> bool {
         self.c2s_usage.is_exhausted() || self.s2c_usage.is_exhausted()
     }
@@ -103,6 +111,21 @@ impl ClientSession {
     ) -> Self {
         let shared = Shared::new(suite, id, secrets, parameters);
         Self { shared, last_stream: AtomicU64::new(0) }
+    }
+
+    /// A session without a handshake, for fuzzing. Its keys count as `used` for so many bytes, c2s and
+    /// s2c; nothing keeps the caller from using them in two sessions.
+    #[cfg(feature = "dangerous-dev-attester")]
+    pub fn dangerous_standalone(
+        suite: Suite,
+        id: SessionId,
+        secrets: Box<SessionSecrets>,
+        parameters: SessionParameters,
+        used: [u64; 2],
+    ) -> Self {
+        let mut session = Self::new(suite, id, secrets, parameters);
+        session.shared = session.shared.with_used(used);
+        session
     }
 
     /// Opens a new stream.
@@ -186,6 +209,20 @@ impl ServerSession {
         Self { shared, window: Mutex::default(), binding }
     }
 
+    /// As [`ClientSession::dangerous_standalone`].
+    #[cfg(feature = "dangerous-dev-attester")]
+    pub fn dangerous_standalone(
+        suite: Suite,
+        id: SessionId,
+        secrets: Box<SessionSecrets>,
+        parameters: SessionParameters,
+        used: [u64; 2],
+    ) -> Self {
+        let mut session = Self::new(suite, id, secrets, parameters);
+        session.shared = session.shared.with_used(used);
+        session
+    }
+
     /// The session's suite.
     pub fn suite(&self) -> Suite {
         self.shared.suite
@@ -232,7 +269,7 @@ impl ServerSession {
         let first = first.0.and_then(|frame| {
             let is_head = frame.frame_type == FrameType::Head;
             if is_head && frame.content.len() > parameters.max_head_size as usize {
-                return Err(StreamError::Head(HeadError::TooLarge));
+                return Err(request.refuse(HeadError::TooLarge));
             }
             request.accept(frame)
         });

@@ -1,6 +1,7 @@
 use super::*;
 use crate::codec::put_varint_bytes;
 use crate::frame::FrameType;
+use crate::head::encode_request;
 use crate::schedule::TrafficKey;
 use bytes::BytesMut;
 use rand_chacha::ChaCha20Rng;
@@ -161,4 +162,22 @@ fn stream_open_round_trip_and_bounds() {
     let mut wrong_kind = StreamOpen { session_id: [7; 16], stream_id: 1 }.encode();
     wrong_kind[0] = 1;
     assert_eq!(StreamOpen::decode(&wrong_kind), Err(DecodeError));
+}
+
+#[test]
+fn nothing_is_read_after_a_head_that_is_too_large() {
+    let (client, server) = pair();
+    let mut stream = client.open_stream().unwrap();
+    let long = vec![b'x'; PARAMETERS.max_head_size as usize];
+    let fields = [("x-long", long.as_slice())];
+    let head = encode_request("GET", "https", "a", "/", fields.into_iter()).unwrap();
+    let (mut wire, mut frames) = (BytesMut::new(), BytesMut::new());
+    stream.request.head(&head, false, &mut wire).unwrap();
+    stream.request.data(b"body", true, &mut frames).unwrap();
+    let pending = server.pending_stream(stream.open.stream_id);
+    let Ok(Pending::Open(mut opened)) = pending.accept(wire.freeze()) else { panic!() };
+    assert_eq!(opened.first, Err(StreamError::Head(HeadError::TooLarge)));
+    assert!(opened.request.is_over() && !opened.request.is_complete());
+    opened.request.push(frames.freeze());
+    assert_eq!(opened.request.next_event(), Ok(None));
 }

@@ -7,6 +7,7 @@
 mod opener;
 mod reset;
 mod sealer;
+mod shaped;
 
 pub use opener::{Event, MessageOpener, StreamError};
 pub use reset::ResetCode;
@@ -100,5 +101,7 @@ enum Phase {
     Failed,
 }
 
+#[cfg(test)]
+mod shaped_tests;
 #[cfg(test)]
 mod tests;

@@ -150,6 +150,12 @@ impl<R: Role> MessageOpener<R> {
         result
     }
 
+    /// The error for a head that this end does not want. The message is over.
+    pub(crate) fn refuse(&mut self, error: HeadError) -> StreamError {
+        self.phase = Phase::Failed;
+        error.into()
+    }
+
     fn try_accept(&mut self, frame: Frame) -> Result<Event<R::Head>, StreamError> {
         let Frame { frame_type, fin, content } = frame;
         match (frame_type, self.phase) {

@@ -5,6 +5,8 @@ use std::fmt;
 pub struct ResetCode(u16);
 
 impl ResetCode {
+    /// Length of the content of a RESET frame in bytes.
+    pub(crate) const LEN: usize = 2;
     /// The proxy is at a limit; not dispatched.
     pub const REFUSED: Self = Self(0x0101);
     /// The proxy is shutting down; not dispatched.
@@ -34,6 +36,11 @@ impl ResetCode {
     /// The number on the wire.
     pub const fn to_u16(self) -> u16 {
         self.0
+    }
+
+    /// The content of a RESET frame.
+    pub(crate) const fn to_bytes(self) -> [u8; Self::LEN] {
+        self.0.to_be_bytes()
     }
 
     /// True when the proxy says, authenticated, that the app did not get the request: it is safe to

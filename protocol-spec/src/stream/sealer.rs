@@ -1,3 +1,4 @@
+use super::shaped::Shaped;
 use super::{Phase, ResetCode, Response, Role};
 use crate::frame::{FrameSealer, FrameType, MAX_CONTENT_LEN, UsageLimitReached};
 use bytes::BytesMut;
@@ -22,8 +23,10 @@ pub enum SealError {
 /// Dropping it before FIN leaves a truncated message, which the peer reports as an error; end a
 /// message that cannot be completed with [`reset`](Self::reset).
 pub struct MessageSealer<R> {
-    frames: FrameSealer,
-    phase: Phase,
+    pub(super) frames: FrameSealer,
+    pub(super) phase: Phase,
+    /// None for a sealer that seals everything as it comes.
+    pub(super) shaped: Option<Box<Shaped>>,
     role: PhantomData<fn(R)>,
 }
 
@@ -36,8 +39,14 @@ impl MessageSealer<Response> {
 }
 
 impl<R: Role> MessageSealer<R> {
+    /// A sealer outside a session, for test vectors.
+    #[cfg(feature = "dangerous-dev-attester")]
+    pub fn dangerous_standalone(frames: FrameSealer) -> Self {
+        Self::new(frames)
+    }
+
     pub(crate) fn new(frames: FrameSealer) -> Self {
-        Self { frames, phase: Phase::Start, role: PhantomData }
+        Self { frames, phase: Phase::Start, shaped: None, role: PhantomData }
     }
 
     /// Appends the (final) head, as encoded by
@@ -49,7 +58,7 @@ impl<R: Role> MessageSealer<R> {
     }
 
     /// Appends bytes of the body, in as many frames as they need. Without `fin`, no bytes give no
-    /// frame.
+    /// frame. A sealer that [shapes](Self::set_shaping) keeps those that do not fill a frame.
     pub fn data(&mut self, data: &[u8], fin: bool, out: &mut BytesMut) -> Result<(), SealError> {
         self.expect(Phase::Body)?;
         let mut chunks = data.chunks(MAX_CONTENT_LEN).peekable();
@@ -70,12 +79,13 @@ impl<R: Role> MessageSealer<R> {
         self.seal(FrameType::Trailers, true, encoded, Phase::Done, out)
     }
 
-    /// Ends the message as incomplete. Does nothing if it is over.
+    /// Ends the message as incomplete. Does nothing if it is over. A sealer that
+    /// [shapes](Self::set_shaping) forgets what it has gathered.
     pub fn reset(&mut self, code: ResetCode, out: &mut BytesMut) -> Result<(), SealError> {
         if self.is_over() {
             return Ok(());
         }
-        self.seal(FrameType::Reset, false, &code.to_u16().to_be_bytes(), Phase::Failed, out)
+        self.seal(FrameType::Reset, false, &code.to_bytes(), Phase::Failed, out)
     }
 
     /// True before the (final) head.
@@ -83,7 +93,7 @@ impl<R: Role> MessageSealer<R> {
         self.phase == Phase::Start
     }
 
-    /// True after FIN or RESET.
+    /// True after FIN or RESET, or when only [padding](Self::owes_padding) is to come before it.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Done | Phase::Failed)
     }
@@ -103,9 +113,12 @@ impl<R: Role> MessageSealer<R> {
         if content.len() > MAX_CONTENT_LEN {
             return Err(SealError::HeadTooLarge);
         }
-        let sealed = self.frames.seal(frame_type, fin, content, 0, out);
+        let sealed = match self.shaped {
+            None => self.frames.seal(frame_type, fin, content, 0, out).map_err(SealError::from),
+            Some(_) => self.seal_shaped(frame_type, fin, content, out),
+        };
         self.phase = if sealed.is_ok() { next } else { Phase::Failed };
-        Ok(sealed?)
+        sealed
     }
 }
 

@@ -12,15 +12,15 @@ fn traffic() -> TrafficKey {
     TrafficKey { key: [3; 32], iv: [5; 12] }
 }
 
-fn sealer<R: Role>() -> MessageSealer<R> {
+pub(super) fn sealer<R: Role>() -> MessageSealer<R> {
     MessageSealer::new(FrameSealer::new(SUITE, &traffic(), 1, Arc::default()))
 }
 
-fn opener<R: Role>() -> MessageOpener<R> {
+pub(super) fn opener<R: Role>() -> MessageOpener<R> {
     MessageOpener::new(FrameOpener::new(SUITE, &traffic(), 1, Arc::default()))
 }
 
-fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
     let mut section = Vec::new();
     for (name, value) in lines {
         put_varint_bytes(&mut section, name.as_bytes());
@@ -31,7 +31,7 @@ fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-fn request(method: &str, lines: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn request(method: &str, lines: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     for part in [method, "https", "app.example", "/path?q"] {
         put_varint_bytes(&mut out, part.as_bytes());
@@ -40,14 +40,14 @@ fn request(method: &str, lines: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-fn response(status: u16, lines: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn response(status: u16, lines: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, status.into());
     out.extend(fields(lines));
     out
 }
 
-fn drain<R: Role>(
+pub(super) fn drain<R: Role>(
     opener: &mut MessageOpener<R>,
     wire: impl Into<Bytes>,
 ) -> Result<Vec<Event<R::Head>>, StreamError> {

@@ -190,6 +190,10 @@ def make_vectors() -> dict[str, list[dict[str, Any]]]:
             order | {"frames": switch},
             order | {"frames": switch[:2], "asked_upgrade": False, "error": True},
         ],
+        "padding.json": [
+            {"policy": "block=16", "lengths": [256, 512], "buckets": [256, 512]},
+            {"policy": "block=16", "head": 235, "ticks": [235], "end": "trailers", "trailers": 235, "frames": [256] * 3},
+        ],
         "exchange.json": [exchange_vector(n, n % 3) for n in SUITES],
     }
 

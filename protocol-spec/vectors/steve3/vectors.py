@@ -14,6 +14,7 @@ from . import evidence, heads, merkle, policy
 from .codec import DecodeError
 from .frames import Opener, Sealer, TrafficKey
 from .keyconfig import KeyConfig
+from .padding import Policy, direction
 from .stream import Receiver, StreamError
 from .suites import SUITES, AuthenticationError
 
@@ -299,6 +300,28 @@ def check_order(v: Vector) -> None:
         return
     accepted("frames", lambda: receiver.feed(last))
     accepted("frames", receiver.end)
+
+
+def check_padding(v: Vector) -> None:
+    """Either buckets of lengths, or the lengths of the frames of a direction."""
+    policy = Policy(v.get("policy"))
+    if v.has("lengths"):
+        lengths, buckets = v.get("lengths"), v.get("buckets")
+        if [policy.bucket(n) for n in lengths] != buckets:
+            raise Mismatch("buckets", [policy.bucket(n) for n in lengths], buckets)
+        return
+    head, ticks, end, trailers = v.get("head"), v.get("ticks"), v.get("end"), v.get("trailers")
+    if end not in ("fin", "reset", "trailers") or (trailers is None) == (end == "trailers"):
+        raise Mismatch("end, trailers", "fin, reset, or trailers and their length", (end, trailers))
+    expected, frames = direction(policy, head, ticks, end, trailers), v.get("frames")
+    if frames != expected:
+        raise Mismatch("frames", expected, frames)
+    # What the section promises, whatever its steps are.
+    alone = len(frames) == 1 or (trailers is not None and policy.frame(trailers) > 32778)
+    if not alone and policy.bucket(sum(frames)) != sum(frames):
+        raise Mismatch("the sum of frames", policy.bucket(sum(frames)), sum(frames))
+    if not all(21 <= frame <= 65557 for frame in frames):
+        raise Mismatch("frames", "21 to 65557 each", frames)
 
 
 def check_heads(v: Vector) -> None:

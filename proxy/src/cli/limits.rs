@@ -20,6 +20,15 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N", env = "STEVE_MAX_EARLY_REQUESTS", default_value_t = 100_000)]
     max_early_requests: usize,
 
+    /// Requests with an idempotency key, remembered until the process ends, at 192 bytes; others are
+    /// refused. 0: none are admitted. Clients see this attested.
+    #[arg(long, value_name = "N", env = "STEVE_MAX_IDEMPOTENT_REQUESTS", default_value_t = 65_536)]
+    max_idempotent_requests: usize,
+
+    /// Longest body of such a request, and longest response that is kept for its repetitions.
+    #[arg(long, value_name = "BYTES", env = "STEVE_MAX_IDEMPOTENT_BODY", default_value_t = 1 << 20)]
+    max_idempotent_body: usize,
+
     /// Streams open at once in one session. Clients are told.
     #[arg(long, value_name = "N", env = "STEVE_MAX_STREAMS_PER_SESSION", default_value_t = 256)]
     max_streams_per_session: u16,
@@ -96,6 +105,8 @@ impl LimitArgs {
             max_sessions: self.max_sessions,
             max_unconfirmed: self.max_unconfirmed_sessions,
             max_early_requests: self.max_early_requests,
+            max_idempotent_requests: self.max_idempotent_requests,
+            max_idempotent_body: self.max_idempotent_body,
             max_streams: self.max_streams_per_session,
             max_open_streams: self.max_open_streams,
             max_connections: self.max_connections,

@@ -109,6 +109,11 @@ pub(crate) struct Serve {
     )]
     early_data: bool,
 
+    /// The least that responses are padded and coalesced, by path: /v1=padme,coalesce=50. May be
+    /// repeated, the longest prefix decides. Clients see this attested.
+    #[arg(long, value_name = "PREFIX=POLICY", env = "STEVE_PADDING", value_delimiter = ';')]
+    padding: Vec<String>,
+
     /// File to send along with evidence, attested: up to 65535 bytes of any form.
     #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
     manifest: Option<PathBuf>,
@@ -178,6 +183,7 @@ impl Serve {
             public_paths: items(&self.public_paths),
             upgrades: items(&self.upgrades),
             early_data: self.early_data,
+            padding: items(&self.padding),
             metrics_listen: self.metrics_listen,
             metrics_vsock_port: self.metrics_vsock_port,
             limits: Limits { key_rotation, ..self.limits.limits() },

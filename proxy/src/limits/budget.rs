@@ -1,7 +1,7 @@
 //! The memory that connections and streams may take together (row 18).
 //!
 //! Everything is counted with the most that it can hold, when it begins. Requests whose first frame
-//! has not yet authenticated and the memory of early requests have their share set apart, and
+//! has not yet authenticated and the memories of early and of idempotent requests have their share set apart, and
 //! connections get at most half of the rest: neither silent requests nor idle connections can take
 //! the memory of streams (row 19).
 
@@ -9,8 +9,10 @@ use super::{
     ACCEPT_PAUSE, COALESCE, CONNECTION_BUFFER, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limit,
     Limits,
 };
+use crate::idempotent;
 use std::sync::Arc;
-use steve_protocol::frame::MAX_CONTENT_LEN;
+use steve_protocol::frame::{MAX_CONTENT_LEN, MAX_SEALED_LEN};
+use steve_protocol::shaping::Shaping;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
@@ -25,6 +27,8 @@ const STREAM_BYTES: usize = HTTP2_STREAM_WINDOW as usize
     + 2 * CONNECTION_BUFFER
     + (COALESCE + CONNECTION_BUFFER)
     + HTTP2_SEND_BUFFER;
+/// On top for a response that is padded or coalesced: what was gathered, and a frame of padding.
+const SHAPED_BYTES: usize = MAX_CONTENT_LEN + MAX_SEALED_LEN;
 /// An outer connection: a buffer that is read into, one that was passed on, and one of what is to be
 /// written; a tunnel has smaller ones. Unread evidence comes on top.
 const CONNECTION_BYTES: usize = 3 * CONNECTION_BUFFER;
@@ -33,12 +37,39 @@ const EVIDENCE_BYTES: usize = 6 * 1024;
 /// An early request in the memories of both generations of keys.
 const EARLY_REQUEST_BYTES: usize = 2 * 80;
 
+/// A remembered idempotency key, with its place in the order of responses.
+const IDEMPOTENT_REQUEST_BYTES: usize = 192;
+
 const UNIT: usize = 1024;
+
+/// Memory that is left for something.
+#[derive(Clone)]
+pub(crate) struct Share(Arc<Semaphore>);
+
+impl Share {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / UNIT)))
+    }
+
+    /// So much of it, if there is; otherwise the log tells of the limit.
+    pub(crate) fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let taken = self.try_take(bytes);
+        if taken.is_none() {
+            Limit::MemoryBudget.reached();
+        }
+        taken
+    }
+
+    /// The same, where it is all right if there is not.
+    pub(crate) fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
+        self.0.clone().try_acquire_many_owned(units).ok()
+    }
+}
 
 /// What is left of the memory, and of the numbers of connections and streams.
 pub(crate) struct Budget {
-    /// In units of 1 KiB.
-    memory: Arc<Semaphore>,
+    memory: Share,
     total: usize,
     connection_bytes: usize,
     connections: Arc<Semaphore>,
@@ -49,6 +80,8 @@ pub(crate) struct Budget {
     pub(crate) max_opening: usize,
     /// For each generation of keys; 0 if none are accepted.
     pub(crate) max_early_requests: usize,
+    max_idempotent_requests: usize,
+    idempotent_responses: usize,
 }
 
 /// Allows one accepted stream, until the last clone is dropped.
@@ -74,7 +107,12 @@ impl Budget {
         } else {
             0
         };
+        let max_idempotent_requests =
+            limits.max_idempotent_requests.min(all / 16 / IDEMPOTENT_REQUEST_BYTES);
+        let idempotent_responses = if max_idempotent_requests > 0 { all / 64 } else { 0 };
         let total = all
+            - max_idempotent_requests * IDEMPOTENT_REQUEST_BYTES
+            - idempotent_responses
             - (max_anonymous + max_opening) * OPENING_BYTES
             - max_early_requests * EARLY_REQUEST_BYTES;
         let connection_bytes = CONNECTION_BYTES + limits.max_unread_evidence * EVIDENCE_BYTES;
@@ -85,7 +123,7 @@ impl Budget {
             (affordable, Limit::MemoryBudget)
         };
         Self {
-            memory: Arc::new(Semaphore::new(total / UNIT)),
+            memory: Share::new(total),
             total,
             connection_bytes,
             connections: Arc::new(Semaphore::new(connections)),
@@ -94,16 +132,30 @@ impl Budget {
             max_anonymous,
             max_opening,
             max_early_requests,
+            max_idempotent_requests,
+            idempotent_responses,
         }
     }
 
-    /// Room for an accepted stream, if there is any.
-    pub(crate) fn stream(&self) -> Option<StreamBudget> {
+    /// The memory of requests with an idempotency key, which has its share.
+    pub(crate) fn idempotent(&self, limits: &Limits) -> idempotent::Memory {
+        let space = Share::new(self.idempotent_responses);
+        idempotent::Memory::new(self.max_idempotent_requests, limits.max_idempotent_body, space)
+    }
+
+    /// What connections and streams have left.
+    pub(crate) fn share(&self) -> Share {
+        self.memory.clone()
+    }
+
+    /// Room for an accepted stream with such a response, if there is any.
+    pub(crate) fn stream(&self, shaping: Shaping) -> Option<StreamBudget> {
         let Ok(number) = self.streams.clone().try_acquire_owned() else {
             Limit::OpenStreams.reached();
             return None;
         };
-        let memory = self.take(STREAM_BYTES)?;
+        let shaped_bytes = if shaping.is_none() { 0 } else { SHAPED_BYTES };
+        let memory = self.memory.take(STREAM_BYTES + shaped_bytes)?;
         Some(StreamBudget { _permits: Arc::new((number, memory)) })
     }
 
@@ -117,25 +169,16 @@ impl Budget {
             sleep(ACCEPT_PAUSE).await;
         };
         loop {
-            if let Some(memory) = self.take(self.connection_bytes) {
+            if let Some(memory) = self.memory.take(self.connection_bytes) {
                 return ConnectionPermit { _number: number, _memory: memory };
             }
             sleep(ACCEPT_PAUSE).await;
         }
     }
 
-    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
-        let taken = self.memory.clone().try_acquire_many_owned(units).ok();
-        if taken.is_none() {
-            Limit::MemoryBudget.reached();
-        }
-        taken
-    }
-
     /// Bytes in use, and all that connections and streams may use.
     pub(crate) fn usage(&self) -> (usize, usize) {
-        let free = self.memory.available_permits() * UNIT;
+        let free = self.memory.0.available_permits() * UNIT;
         (self.total.saturating_sub(free), self.total)
     }
 }
@@ -148,7 +191,7 @@ mod tests {
     fn the_default_has_room_for_hundreds_of_each() {
         let budget = Budget::new(&Limits::default(), true);
         assert!(budget.connections.available_permits() >= 600);
-        let streams: Vec<_> = std::iter::from_fn(|| budget.stream()).collect();
+        let streams: Vec<_> = std::iter::from_fn(|| budget.stream(Shaping::default())).collect();
         assert!((1000..4096).contains(&streams.len()), "{}", streams.len());
         let (used, total) = budget.usage();
         assert!(total - used < STREAM_BYTES);
@@ -167,6 +210,6 @@ mod tests {
         }
         let (used, total) = budget.usage();
         assert!(used <= total / 2 + count * UNIT && used + 2 * budget.connection_bytes > total / 2);
-        assert!(budget.stream().is_some());
+        assert!(budget.stream(Shaping::default()).is_some());
     }
 }

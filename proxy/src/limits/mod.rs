@@ -4,7 +4,7 @@ mod budget;
 mod reached;
 mod settings;
 
-pub(crate) use budget::{Budget, StreamBudget};
+pub(crate) use budget::{Budget, Share, StreamBudget};
 pub(crate) use reached::Limit;
 
 use std::time::Duration;
@@ -36,6 +36,13 @@ pub struct Limits {
     /// further ones are rejected. Each takes 80 bytes, twice over, and all of them at most an eighth
     /// of the memory budget.
     pub max_early_requests: usize,
+    /// Requests with an idempotency key that are remembered as long as the process lives; further ones
+    /// are refused. 0: none are admitted. Each takes 192 bytes, and all of them at most a sixteenth of
+    /// the memory budget. Their responses get 1/64 of it; the oldest make room.
+    pub max_idempotent_requests: usize,
+    /// Longest body of a request with an idempotency key in bytes, and longest response body that is
+    /// kept for its repetitions.
+    pub max_idempotent_body: usize,
     /// Life of a session whose client has not yet sent an authentic frame.
     pub unconfirmed_lifetime: Duration,
     /// Outer connections at once; further ones wait in the kernel's accept queue.
@@ -119,6 +126,8 @@ impl Default for Limits {
             max_sessions: 100_000,
             max_unconfirmed: 4096,
             max_early_requests: 100_000,
+            max_idempotent_requests: 65_536,
+            max_idempotent_body: 1 << 20,
             unconfirmed_lifetime: Duration::from_secs(60),
             max_connections: 4096,
             max_open_streams: 4096,

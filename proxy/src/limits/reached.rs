@@ -13,13 +13,14 @@ pub(crate) enum Limit {
     Sessions,
     UnconfirmedSessions,
     EarlyRequests,
+    IdempotentRequests,
     StreamsPerSession,
     OpenStreams,
     Connections,
     MemoryBudget,
 }
 
-const COUNT: usize = 7;
+const COUNT: usize = 8;
 
 static LAST: Mutex<[Option<Instant>; COUNT]> = Mutex::new([None; COUNT]);
 
@@ -29,6 +30,7 @@ impl Limit {
             Self::Sessions => "--max-sessions",
             Self::UnconfirmedSessions => "--max-unconfirmed-sessions",
             Self::EarlyRequests => "--max-early-requests",
+            Self::IdempotentRequests => "--max-idempotent-requests",
             Self::StreamsPerSession => "--max-streams-per-session",
             Self::OpenStreams => "--max-open-streams",
             Self::Connections => "--max-connections",

@@ -59,7 +59,7 @@ impl Limits {
         }
     }
 
-    fn settings(&self) -> [Setting; 21] {
+    fn settings(&self) -> [Setting; 23] {
         let count =
             |option, value, min, max| Setting { option, value: Value::Count(value), min, max };
         let many = |option, value: usize, max| count(option, value as u64, 1, max);
@@ -68,6 +68,8 @@ impl Limits {
             many("--max-sessions", self.max_sessions, 10_000_000),
             many("--max-unconfirmed-sessions", self.max_unconfirmed, 1_000_000),
             many("--max-early-requests", self.max_early_requests, 10_000_000),
+            count("--max-idempotent-requests", self.max_idempotent_requests as u64, 0, 10_000_000),
+            count("--max-idempotent-body", self.max_idempotent_body as u64, 1024, 16 << 20),
             many("--max-streams-per-session", self.max_streams.into(), u16::MAX.into()),
             many("--max-open-streams", self.max_open_streams, 1_000_000),
             many("--max-connections", self.max_connections, 1_000_000),

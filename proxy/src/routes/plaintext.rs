@@ -11,6 +11,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use steve_protocol::head::{HopByHop, is_reserved};
+use steve_protocol::shaping::Shaping;
 use tokio::time::timeout;
 
 /// Forwards the request if that is allowed, and refuses it otherwise.
@@ -39,7 +40,7 @@ async fn forward(
     parts: Parts,
     body: Incoming,
 ) -> Result<Response<OuterBody>, Refusal> {
-    let budget = proxy.budget.stream().ok_or(Refusal::Unavailable)?;
+    let budget = proxy.budget.stream(Shaping::default()).ok_or(Refusal::Unavailable)?;
     let path = parts.uri.path_and_query().cloned();
     let path = path.unwrap_or(PathAndQuery::from_static("/"));
     let mut headers = end_to_end(&parts.headers);
@@ -73,12 +74,11 @@ async fn forward(
             parts.headers = end_to_end(&parts.headers);
             Response::from_parts(parts, OuterBody::Plain { body, budget })
         }
-        Ok(Ok(_) | Err(SendError::Malformed | SendError::Failed)) => {
-            answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_malformed_response"}"#)
-        }
         Ok(Err(SendError::Unreachable)) => {
             answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_unreachable"}"#)
         }
+        // What is left are failures half-way, and those of requests with a key, which this is not.
+        Ok(_) => answers::json(StatusCode::BAD_GATEWAY, r#"{"error":"app_malformed_response"}"#),
         Err(_) => answers::json(StatusCode::GATEWAY_TIMEOUT, r#"{"error":"app_timeout"}"#),
     })
 }

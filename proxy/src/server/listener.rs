@@ -12,10 +12,12 @@ use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 /// into the repetition of lost SYNs, at one second each. The kernel's `somaxconn` may lower it.
 const BACKLOG: u32 = 4096;
 
-/// A source of connections.
-pub(crate) trait Listener: Send + 'static {
+/// A source of outer connections.
+pub trait Listener: Send + 'static {
+    /// One of them.
     type Connection: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
+    /// Waits for the next one. After an error it is tried again, a moment later. Must be cancel safe.
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
 }
 

@@ -11,13 +11,15 @@ use crate::config::{Checked, Config};
 use crate::entropy::Entropy;
 use crate::error::StartError;
 use crate::evidence::{EvidenceService, Statements, timestamp_ms};
+use crate::idempotent;
 use crate::keys::{KeyPlan, KeyRing};
 use crate::limits::{Budget, Limits};
 use crate::metrics::{self, Metrics};
+use crate::padding;
 use crate::sessions::Sessions;
 use crate::stream::Waiting;
 use crate::upstream::{AppProtocol, Upstream};
-pub(crate) use listener::Listener;
+pub use listener::Listener;
 use listener::{bind_tcp, bind_vsock};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -39,13 +41,16 @@ pub(crate) struct Proxy {
     pub(crate) cors_origins: Vec<String>,
     pub(crate) public_paths: Vec<String>,
     pub(crate) upgrades: Vec<String>,
+    pub(crate) padding: padding::Routes,
     pub(crate) allow_plaintext_fallback: bool,
     pub(crate) early_data: bool,
     pub(crate) entropy: Arc<Entropy>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) evidence: EvidenceService,
     pub(crate) sessions: Sessions,
-    pub(crate) upstream: Upstream,
+    pub(crate) upstream: Arc<Upstream>,
+    /// Requests with an idempotency key that were executed.
+    pub(crate) idempotent: Arc<idempotent::Memory>,
     pub(crate) metrics: Arc<Metrics>,
     /// Connections, and requests that may hold frames or a connection to the app. A stream takes its
     /// share when its first frame has authenticated.
@@ -95,6 +100,12 @@ impl Running {
     /// The TCP address that metrics are served on, with the real port.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics_addr
+    }
+
+    /// Serves the connections of one more listener, until shutdown.
+    pub fn serve(&mut self, listener: impl Listener) {
+        let (proxy, stopped) = (self.proxy.clone(), self.stop.subscribe());
+        self.listeners.spawn(connection::serve(listener, proxy, stopped));
     }
 
     /// Turns health red, refuses new streams, and waits for open ones for up to
@@ -167,7 +178,8 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let entropy = Arc::new(Entropy::new(random)?);
     let clock = Arc::new(NsmClock::new(now_ms, asked));
     let configuration = checked.effective(attester.name());
-    let Checked { upstream, suites, cors_origins, public_paths, upgrades, config } = checked;
+    let Checked { upstream, suites, cors_origins, public_paths, upgrades, padding, config } =
+        checked;
     let Config { manifest, limits, allow_plaintext_fallback, early_data, .. } = config;
     let budget = Budget::new(&limits, early_data);
 
@@ -196,13 +208,15 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         cors_origins,
         public_paths,
         upgrades,
+        padding,
         allow_plaintext_fallback,
         early_data,
         entropy,
         keys,
         evidence,
         sessions: Sessions::new(&limits),
-        upstream: Upstream::new(upstream, &limits)?,
+        upstream: Arc::new(Upstream::new(upstream, &limits)?),
+        idempotent: Arc::new(budget.idempotent(&limits)),
         metrics,
         anonymous: Waiting::new(budget.max_anonymous),
         opening: Waiting::new(budget.max_opening),

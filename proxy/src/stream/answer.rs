@@ -1,5 +1,6 @@
 //! Responses that the proxy makes itself, inside the channel (SPEC.md, Section 13.3).
 
+use crate::idempotent::{KeyError, MalformedKey};
 use bytes::BytesMut;
 use steve_protocol::head::{HeadError, encode_response};
 use steve_protocol::stream::{MessageSealer, Response, SealError};
@@ -14,6 +15,7 @@ pub(crate) enum AppError {
     Unreachable,
     MalformedResponse,
     Timeout,
+    Key(KeyError),
 }
 
 impl AppError {
@@ -25,12 +27,19 @@ impl AppError {
             Self::Unreachable => (502, "app_unreachable"),
             Self::MalformedResponse => (502, "app_malformed_response"),
             Self::Timeout => (504, "app_timeout"),
+            Self::Key(KeyError::Mismatch) => (422, "idempotency_mismatch"),
+            Self::Key(KeyError::Full) => (503, "idempotency_full"),
+            Self::Key(KeyError::TooLarge) => (413, "idempotency_too_large"),
+            Self::Key(KeyError::ResponseGone) => (500, "idempotency_response_gone"),
         }
     }
 
-    /// The code that the client sees.
-    pub(super) fn code(self) -> &'static str {
-        self.parts().1
+    /// What metrics and logs call it: the host reads them, and need not know what became of a key.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Key(_) => "idempotency",
+            _ => self.parts().1,
+        }
     }
 
     /// The limit that was reached.
@@ -39,6 +48,8 @@ impl AppError {
             Self::HeadTooLarge => Some("--max-head-size"),
             Self::TooManyFields => Some("--max-head-fields"),
             Self::Timeout => Some("--app-response-timeout"),
+            Self::Key(KeyError::Full) => Some("--max-idempotent-requests"),
+            Self::Key(KeyError::TooLarge) => Some("--max-idempotent-body"),
             _ => None,
         }
     }
@@ -66,6 +77,12 @@ impl AppError {
         let head = encode_response(status, fields.into_iter().take(count));
         sealer.head(&head.unwrap_or_default(), bodiless, out)?;
         if bodiless { Ok(()) } else { sealer.data(body.as_bytes(), true, out) }
+    }
+}
+
+impl From<MalformedKey> for AppError {
+    fn from(MalformedKey: MalformedKey) -> Self {
+        Self::MalformedRequest
     }
 }
 

@@ -10,6 +10,7 @@ mod prefix;
 mod request;
 mod response;
 mod source;
+mod ticks;
 pub(crate) mod tunnel;
 mod upgraded;
 mod waiting;
@@ -17,6 +18,7 @@ mod waiting;
 pub(crate) use discard::discard;
 pub(crate) use inbound::Inbound;
 pub(crate) use outbound::Outbound;
+pub(crate) use request::SESSION;
 pub(crate) use source::Source;
 pub(crate) use waiting::Waiting;
 

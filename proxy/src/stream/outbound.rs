@@ -4,6 +4,7 @@ use super::answer::AppError;
 use super::inbound::Inbound;
 use super::request::RequestKind;
 use super::response;
+use super::ticks::Ticks;
 use super::upgraded::UpgradedApp;
 use crate::body::BrokenOff;
 use crate::limits::{COALESCE, Limits, StreamBudget};
@@ -34,6 +35,8 @@ pub(crate) struct Outbound {
     upgrade: Option<String>,
     /// Sealed bytes for the client.
     out: BytesMut,
+    /// When they leave; none if that is at once.
+    ticks: Option<Ticks>,
     /// Bytes that were ready before hyper asked.
     first: Option<Bytes>,
     last_sealed: Instant,
@@ -70,7 +73,7 @@ impl Outbound {
     /// A response that is yet to be had: from the app with [`expect`](Self::expect), or from the
     /// proxy itself with [`answer`](Self::answer) or [`reset`](Self::reset).
     pub(super) fn new(
-        sealer: MessageSealer<Response>,
+        mut sealer: MessageSealer<Response>,
         inbound: Arc<Inbound>,
         request: &RequestKind,
         limits: &Limits,
@@ -78,6 +81,7 @@ impl Outbound {
         budget: Option<StreamBudget>,
         record: Arc<Record>,
     ) -> Self {
+        sealer.set_shaping(request.shaping);
         let now = Instant::now();
         let end = record.begun() + limits.stream_timeout;
         let first_timeout = limits.app_response_timeout.min(limits.stream_idle_timeout);
@@ -88,6 +92,7 @@ impl Outbound {
             to_head_request: request.is_head,
             upgrade: request.upgrade.clone(),
             out: BytesMut::new(),
+            ticks: request.shaping.coalesce.map(Ticks::new),
             first: None,
             last_sealed: now,
             timer: Box::pin(sleep_until(end.min(now + first_timeout))),
@@ -141,18 +146,9 @@ impl Outbound {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, SealError>> {
-        while self.out.len() < COALESCE {
-            match self.poll_step(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    self.finish(Outcome::Exhausted);
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Pending => break,
-            }
-            if matches!(self.app, App::Done) {
-                break;
-            }
+        if let Err(error) = ready!(self.poll_gather(cx)) {
+            self.finish(Outcome::Exhausted);
+            return Poll::Ready(Err(error));
         }
         if !self.out.is_empty() {
             self.permit.session().touch();
@@ -163,9 +159,33 @@ impl Outbound {
         if matches!(self.app, App::Done) { Poll::Ready(Ok(None)) } else { Poll::Pending }
     }
 
+    /// Seals what there is. Ready when it is to leave; until the next tick everything waits, whatever it
+    /// is.
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
+        while self.out.len() < COALESCE {
+            if self.sealer.owes_padding() {
+                self.sealer.pad(&mut self.out)?;
+                continue;
+            }
+            if self.poll_step(cx)?.is_pending() || matches!(self.app, App::Done) {
+                break;
+            }
+        }
+        if self.out.len() < COALESCE {
+            let waiting = !self.out.is_empty() || self.sealer.has_gathered();
+            if let Some(ticks) = self.ticks.as_mut().filter(|_| waiting) {
+                ready!(ticks.poll_tick(cx));
+            }
+            self.sealer.flush(&mut self.out)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// True when everything was sealed and handed out, and nothing more of the request is wanted.
     pub(super) fn is_over(&self) -> bool {
-        self.out.is_empty() && matches!(self.app, App::Linger | App::Done)
+        self.out.is_empty()
+            && !self.sealer.owes_padding()
+            && matches!(self.app, App::Linger | App::Done)
     }
 
     /// Ready when nothing more of the request is wanted, or to come, and the client is gone.
@@ -345,6 +365,9 @@ impl Outbound {
         match error {
             SendError::Unreachable => self.answer(AppError::Unreachable),
             SendError::Malformed => self.answer(AppError::MalformedResponse),
+            SendError::Timeout => self.answer(AppError::Timeout),
+            SendError::Key(error) => self.answer(AppError::Key(error)),
+            SendError::NoRoom => self.reset(ResetCode::REFUSED),
             // The app may have seen the request: it must not look as if it had not.
             SendError::Failed => self.reset(ResetCode::APP_FAILED),
         }
@@ -353,7 +376,7 @@ impl Outbound {
     /// Seals a response of the proxy's own.
     pub(super) fn answer(&mut self, error: AppError) -> Result<(), SealError> {
         error.seal(self.to_head_request, &mut self.sealer, &mut self.out)?;
-        self.finish(Outcome::Answered(error.code()));
+        self.finish(Outcome::Answered(error.label()));
         Ok(())
     }
 

@@ -13,8 +13,9 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::fmt;
 use steve_protocol::head::{Fields, HopByHop, RequestHead, Trailers, is_reserved};
+use steve_protocol::shaping::Shaping;
 
-const SESSION: HeaderName = HeaderName::from_static("steve-session");
+pub(crate) const SESSION: HeaderName = HeaderName::from_static("steve-session");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// What a response has to know about its request.
@@ -24,6 +25,8 @@ pub(super) struct RequestKind {
     pub(super) is_head: bool,
     /// The protocol that it asks to change to.
     pub(super) upgrade: Option<String>,
+    /// How the response is padded and coalesced.
+    pub(super) shaping: Shaping,
 }
 
 /// What the app is to get.

@@ -1,6 +1,7 @@
 use super::http1::Cancel;
 use super::http2::Streaming;
 use crate::body::BrokenOff;
+use crate::idempotent::RecordedBody;
 use bytes::Bytes;
 use h2::RecvStream;
 use http::response::Parts;
@@ -11,10 +12,12 @@ use hyper::upgrade::OnUpgrade;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// The body of the app's response. Dropping it cancels what is left of the exchange.
+/// The body of the app's response. Dropping it cancels what is left of the exchange, except that of a
+/// request with an idempotency key.
 pub(crate) enum ResponseBody {
     Http1 { body: Incoming, cancel: Cancel },
     Http2 { body: RecvStream, has_data_ended: bool, streaming: Streaming },
+    Recorded(RecordedBody),
 }
 
 impl ResponseBody {
@@ -58,6 +61,7 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)))
             }
+            Self::Recorded(body) => body.poll_frame(cx),
         }
     }
 
@@ -65,13 +69,14 @@ impl Body for ResponseBody {
         match self {
             Self::Http1 { body, .. } => body.is_end_stream(),
             Self::Http2 { body, .. } => body.is_end_stream(),
+            Self::Recorded(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1 { body, .. } => body.size_hint(),
-            Self::Http2 { .. } => SizeHint::default(),
+            Self::Http2 { .. } | Self::Recorded(_) => SizeHint::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) use connector::{AppConnection, AppConnector};
 
 use crate::body::AppBody;
 use crate::error::StartError;
+use crate::idempotent::KeyError;
 use crate::limits::Limits;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
@@ -71,6 +72,12 @@ pub(crate) enum SendError {
     Malformed,
     /// The exchange broke off. The app may have seen the request.
     Failed,
+    /// The app took too long over a request with an idempotency key.
+    Timeout,
+    /// There is no memory for a request with an idempotency key: the app did not get it.
+    NoRoom,
+    /// A request with an idempotency key is not executed.
+    Key(KeyError),
 }
 
 /// Gets the interim responses of an exchange.

@@ -72,11 +72,20 @@ impl Fixture {
     /// A client of the SDK for this proxy.
     #[cfg(feature = "demo")]
     pub fn sdk(&self) -> steve_sdk::Client {
-        steve_sdk::Client::builder(format!("http://{}", self.address))
+        self.sdk_at(self.address, |builder| builder)
+    }
+
+    /// The same by way of another address, with other settings.
+    #[cfg(feature = "demo")]
+    pub fn sdk_at(
+        &self,
+        address: SocketAddr,
+        change: impl FnOnce(steve_sdk::ClientBuilder) -> steve_sdk::ClientBuilder,
+    ) -> steve_sdk::Client {
+        let builder = steve_sdk::Client::builder(format!("http://{address}"))
             .policy(Policy::pinned([self.profile.clone()]).unwrap())
-            .dangerous_attestation_root(self.root_pem.clone())
-            .build()
-            .unwrap()
+            .dangerous_attestation_root(self.root_pem.clone());
+        change(builder).build().unwrap()
     }
 
     fn appraiser(&self) -> Appraiser {

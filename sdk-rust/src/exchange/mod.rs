@@ -6,6 +6,7 @@ mod incoming;
 mod outer_body;
 mod prepared;
 mod source;
+mod ticks;
 mod upload;
 
 pub(crate) use guard::StreamGuard;
@@ -163,6 +164,7 @@ fn begin(
         }
         _ => None,
     };
+    sealer.set_shaping(prepared.shaping());
     let Some(bytes) = whole else {
         sealer.head(prepared.head(), false, &mut out)?;
         let (upload, link) = Upload::new(sealer, prepared, body.0, out, guard.clone());
@@ -171,6 +173,7 @@ fn begin(
     sealer.head(prepared.head(), bytes.is_empty(), &mut out)?;
     if !bytes.is_empty() {
         sealer.data(&bytes, true, &mut out)?;
+        sealer.settle(&mut out)?;
     }
     guard.sizes.add_request(bytes.len());
     Ok((OuterBody::Whole { bytes: out.freeze(), notice: Notice::Stream(guard.clone()) }, None))

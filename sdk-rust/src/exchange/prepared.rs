@@ -1,4 +1,5 @@
 use crate::error::InvalidRequest;
+use crate::idempotency::{self, IdempotencyKey};
 use crate::informational::OnInformational;
 use crate::origin::Origin;
 use crate::request_body::RequestBody;
@@ -9,6 +10,7 @@ use http_body::Body;
 use steve_protocol::head::{
     BodyLength, HeadError, HopByHop, RequestHead, ResponseHead, encode_request,
 };
+use steve_protocol::shaping::{FIELD, Shaping};
 
 /// A request's head, encoded: what every attempt at it sends.
 pub(crate) struct Prepared {
@@ -18,6 +20,7 @@ pub(crate) struct Prepared {
     /// The values of `connection`, which is not in the head itself.
     connection: Vec<HeaderValue>,
     expects_continue: bool,
+    shaping: Shaping,
     on_informational: Option<OnInformational>,
 }
 
@@ -42,6 +45,9 @@ impl Prepared {
         if !parts.headers.contains_key(UPGRADE) {
             return Err(HeadError::Upgrade.into());
         }
+        if parts.extensions.get::<IdempotencyKey>().is_some() {
+            return Err(InvalidRequest::KeyOfUpgrade);
+        }
         Self::build(origin, parts, &RequestBody::empty(), true)
     }
 
@@ -60,6 +66,9 @@ impl Prepared {
             return Err(InvalidRequest::Host(origin.authority().to_owned()));
         }
         headers.remove(HOST);
+        if let Some(value) = parts.extensions.get().and_then(IdempotencyKey::value) {
+            headers.insert(idempotency::FIELD, value);
+        }
         if let Some(length) = body.size_hint().exact()
             && !headers.contains_key(CONTENT_LENGTH)
             && (length > 0 || expects_body(&parts.method))
@@ -67,6 +76,12 @@ impl Prepared {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
 
+        let shaping = parts.extensions.remove::<Shaping>().unwrap_or_default();
+        if !shaping.is_none()
+            && let Ok(wish) = HeaderValue::try_from(shaping.to_string())
+        {
+            headers.entry(FIELD).or_insert(wish);
+        }
         let connection: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
         let hop_by_hop = HopByHop::new(connection.iter().map(HeaderValue::as_bytes));
         let fields = headers
@@ -96,6 +111,7 @@ impl Prepared {
             body_length,
             connection,
             expects_continue,
+            shaping,
             on_informational: parts.extensions.remove(),
         })
     }
@@ -118,6 +134,11 @@ impl Prepared {
     /// The body is not to be sent before the app wants it.
     pub(crate) fn expects_continue(&self) -> bool {
         self.expects_continue
+    }
+
+    /// How the request is padded and coalesced.
+    pub(crate) fn shaping(&self) -> Shaping {
+        self.shaping
     }
 
     pub(crate) fn on_informational(&self) -> Option<&OnInformational> {
@@ -188,6 +209,24 @@ mod tests {
         assert_eq!(prepare(|request| request.uri("/"), "").unwrap().content_length(), None);
         let wrong = |request| post(request).header("content-length", "5");
         assert_eq!(prepare(wrong, "body"), Err(InvalidRequest::ContentLength));
+    }
+
+    #[test]
+    fn row_25_asks_for_what_it_does_itself_unless_the_caller_asks() {
+        let wish = |own: Option<&str>| {
+            let head = prepare(
+                |request| {
+                    let shaping: Shaping = "padme, coalesce=50".parse().unwrap();
+                    let request = request.uri("/").extension(shaping);
+                    own.into_iter().fold(request, |request, own| request.header(FIELD, own))
+                },
+                "",
+            );
+            head.unwrap().fields().all(FIELD).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(wish(None), ["padme, coalesce=50"]);
+        assert_eq!(wish(Some("block=64")), ["block=64"]);
+        assert_eq!(names(&prepare(|request| request.uri("/"), "").unwrap()), [""; 0]);
     }
 
     #[test]

@@ -2,6 +2,7 @@ use super::Prepared;
 use super::guard::StreamGuard;
 use super::hold::{Farewell, Hold, Verdict};
 use super::outer_body::Aborted;
+use super::ticks::Ticks;
 use crate::error::{BoxError, Error, InvalidRequest, SharedError};
 use crate::request_body::Kind;
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use steve_protocol::frame::MAX_CONTENT_LEN;
 use steve_protocol::head::{self, BodyLength, HopByHop};
-use steve_protocol::stream::{MessageSealer, Request, ResetCode};
+use steve_protocol::stream::{MessageSealer, Request, ResetCode, SealError};
 use tokio::sync::oneshot;
 
 /// Seals a request while the network takes it: never more than one chunk ahead.
@@ -33,6 +34,8 @@ pub(crate) struct Upload {
     connection: Vec<HeaderValue>,
     /// Sealed, to be sent.
     out: BytesMut,
+    /// When that leaves; none if that is at once.
+    ticks: Option<Ticks>,
     guard: Arc<StreamGuard>,
     /// Gives the outer answer when the response is complete; its other end is dropped when nobody
     /// wants a response any more.
@@ -68,6 +71,7 @@ impl Upload {
             length: prepared.body_length(),
             connection: prepared.connection().to_vec(),
             out,
+            ticks: prepared.shaping().coalesce.map(Ticks::new),
             guard,
             over,
             farewell: None,
@@ -91,26 +95,43 @@ impl Upload {
         if let Poll::Ready(answer) = self.over.poll_unpin(cx) {
             return Poll::Ready(Some(self.withdraw(answer.ok())));
         }
-        while !self.sealer.is_over()
-            && self.out.len() < MAX_CONTENT_LEN
-            && self.poll_hold(cx).is_ready()
-        {
-            match self.poll_seal(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    self.guard.fail_upload(error);
-                    if self.sealer.reset(ResetCode::CANCELLED, &mut self.out).is_err() {
-                        return Poll::Ready(Some(Err(Aborted)));
-                    }
-                }
-                Poll::Pending => break,
-            }
+        if ready!(self.poll_gather(cx)).is_err() {
+            return Poll::Ready(Some(Err(Aborted)));
         }
         if !self.out.is_empty() {
             self.guard.sending();
             return Poll::Ready(Some(Ok(self.out.split().freeze())));
         }
-        if self.sealer.is_over() { Poll::Ready(None) } else { Poll::Pending }
+        if self.is_over() { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    /// Seals what there is. Ready when it is to leave.
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
+        while self.out.len() < MAX_CONTENT_LEN {
+            if self.sealer.owes_padding() {
+                self.sealer.pad(&mut self.out)?;
+                continue;
+            }
+            if self.sealer.is_over() || self.poll_hold(cx).is_pending() {
+                break;
+            }
+            match self.poll_seal(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.guard.fail_upload(error);
+                    self.sealer.reset(ResetCode::CANCELLED, &mut self.out)?;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.out.len() < MAX_CONTENT_LEN {
+            let waiting = !self.out.is_empty() || self.sealer.has_gathered();
+            if let Some(ticks) = self.ticks.as_mut().filter(|_| waiting) {
+                ready!(ticks.poll_tick(cx));
+            }
+            self.sealer.flush(&mut self.out)?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ready when the body may be sent.
@@ -129,6 +150,7 @@ impl Upload {
         self.farewell = Some(Farewell::new(answer));
         self.source = None;
         self.sealer.reset(ResetCode::CANCELLED, &mut self.out).map_err(|_| Aborted)?;
+        self.sealer.settle(&mut self.out).map_err(|_| Aborted)?;
         Ok(self.out.split().freeze())
     }
 
@@ -186,7 +208,10 @@ impl Upload {
 
     /// True when the network has got everything.
     pub(super) fn is_over(&self) -> bool {
-        self.sealer.is_over() && self.out.is_empty() && self.farewell.is_none()
+        self.sealer.is_over()
+            && !self.sealer.owes_padding()
+            && self.out.is_empty()
+            && self.farewell.is_none()
     }
 }
 

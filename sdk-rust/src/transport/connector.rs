@@ -1,25 +1,24 @@
+use super::dial::{Dial, Dialled, Dialler};
 use super::read_first::ReadFirst;
 use crate::error::{BoxError, BuildError};
 use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
 /// A connection, with TLS or without.
-pub(super) type Connected = ReadFirst<MaybeHttpsStream<TokioIo<TcpStream>>>;
+pub(super) type Connected = ReadFirst<MaybeHttpsStream<TokioIo<Dialled>>>;
 
 /// Connects, with TLS for https; gives up after a time that covers name resolution, TCP and TLS.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    inner: HttpsConnector<HttpConnector>,
+    inner: HttpsConnector<Dialler>,
     timeout: Duration,
 }
 
@@ -28,6 +27,7 @@ impl Connector {
     pub(crate) fn new(
         extra_roots: Vec<CertificateDer<'static>>,
         timeout: Duration,
+        dial: Option<Dial>,
         http2: bool,
     ) -> Result<Self, BuildError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -40,15 +40,12 @@ impl Connector {
             .map_err(|error| BuildError::Tls(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(super::KEEP_ALIVE));
+        let dialler = Dialler::new(dial);
         let inner =
             HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
         let inner = match http2 {
-            true => inner.enable_http2().wrap_connector(tcp),
-            false => inner.wrap_connector(tcp),
+            true => inner.enable_http2().wrap_connector(dialler),
+            false => inner.wrap_connector(dialler),
         };
         Ok(Self { inner, timeout })
     }

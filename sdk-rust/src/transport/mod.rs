@@ -1,11 +1,13 @@
 //! The outer HTTP: one connection pool, two URLs, and nothing of the inner requests.
 
 mod connector;
+mod dial;
 mod limited;
 mod pem;
 mod read_first;
 mod tunnel;
 
+pub(crate) use dial::{Dial, dial};
 pub(crate) use limited::{read_exact, read_first, read_nothing};
 pub(crate) use pem::certificates;
 pub(crate) use tunnel::{TunnelReader, TunnelWriter, Tunnels};
@@ -52,8 +54,9 @@ impl Transport {
         origin: &Origin,
         roots: Vec<CertificateDer<'static>>,
         connect_timeout: Duration,
+        dial: Option<Dial>,
     ) -> Result<Self, BuildError> {
-        let connector = Connector::new(roots.clone(), connect_timeout, true)?;
+        let connector = Connector::new(roots.clone(), connect_timeout, dial.clone(), true)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_MAX_IDLE)
@@ -76,7 +79,7 @@ impl Transport {
         let scheme = origin.scheme();
         let socket_scheme = if scheme == "https" { "wss" } else { "ws" };
         let tunnels = Tunnels {
-            connector: Connector::new(roots, connect_timeout, false)?,
+            connector: Connector::new(roots, connect_timeout, dial, false)?,
             uri: uri(scheme, TUNNEL_PATH),
             socket: uri(socket_scheme, TUNNEL_PATH),
         };

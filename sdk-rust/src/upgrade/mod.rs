@@ -43,8 +43,9 @@ impl Client {
         &self,
         request: Request<()>,
     ) -> Result<(Response<()>, Upgraded), UpgradeError> {
-        let prepared = Prepared::for_upgrade(&self.inner.origin, request.into_parts().0)
-            .map_err(Error::from)?;
+        let mut parts = request.into_parts().0;
+        parts.extensions.get_or_insert(self.inner.shaping);
+        let prepared = Prepared::for_upgrade(&self.inner.origin, parts).map_err(Error::from)?;
         let asking = self.inner.ask(&prepared);
         match self.inner.request_timeout {
             None => asking.await,
@@ -98,6 +99,7 @@ impl Inner {
             let (mut writer, reader) = self.transport.tunnels.open(&open.encode()).await?;
             guard.sending();
             let mut out = BytesMut::new();
+            sealer.set_shaping(prepared.shaping());
             sealer.head(prepared.head(), false, &mut out)?;
             writer.send(binary(&mut out)).await.map_err(lost)?;
             let mut incoming = Incoming::new(Source::Tunnel(reader), opener, guard.clone(), None);
@@ -107,6 +109,7 @@ impl Inner {
             drop(opening);
             if head.status() != StatusCode::SWITCHING_PROTOCOLS.as_u16() {
                 sealer.data(b"", true, &mut out)?;
+                sealer.settle(&mut out)?;
                 // A response that is there does not depend on this.
                 let _ = writer.send(binary(&mut out)).await;
             }

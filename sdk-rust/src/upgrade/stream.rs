@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use steve_protocol::frame::MAX_CONTENT_LEN;
 use steve_protocol::stream::{MessageSealer, Request, StreamError};
+use steve_protocol::tunnel::take_frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -26,6 +27,8 @@ pub struct Upgraded {
     received: Bytes,
     reading: Reading,
     sealer: MessageSealer<Request>,
+    /// Frames that the tunnel had no room for.
+    sealed: Bytes,
     writer: TunnelWriter,
     guard: Arc<StreamGuard>,
 }
@@ -43,24 +46,43 @@ impl Upgraded {
         writer: TunnelWriter,
         guard: Arc<StreamGuard>,
     ) -> Self {
-        let (received, reading) = (Bytes::new(), Reading::Open);
-        Self { incoming, received, reading, sealer, writer, guard }
+        let (received, sealed, reading) = (Bytes::new(), Bytes::new(), Reading::Open);
+        Self { incoming, received, reading, sealer, sealed, writer, guard }
     }
 
     /// Seals bytes and hands them to the tunnel, when it has room.
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8], fin: bool) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.writer).poll_ready(cx)).map_err(io_error)?;
+        ready!(self.poll_drain(cx))?;
         let mut out = BytesMut::new();
         self.sealer.data(data, fin, &mut out).map_err(io_error)?;
-        let sent = Pin::new(&mut self.writer).start_send(Message::Binary(out.freeze()));
-        sent.map_err(io_error)?;
+        self.sealer.flush(&mut out).map_err(io_error)?;
+        self.sealed = out.freeze();
         self.guard.sending();
         self.guard.sizes.add_request(data.len());
         // On its way at once, as with a socket; what does not fit there waits for a flush.
-        match Pin::new(&mut self.writer).poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(io_error(error))),
+        match self.poll_flush_tunnel(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Hands everything that is sealed, or padding, to the tunnel. Ready when that has room again.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(Pin::new(&mut self.writer).poll_ready(cx)).map_err(io_error)?;
+            if self.sealed.is_empty() {
+                let mut out = BytesMut::new();
+                self.sealer.pad(&mut out).map_err(io_error)?;
+                self.sealed = out.freeze();
+            }
+            let Some(frame) = take_frame(&mut self.sealed) else { return Poll::Ready(Ok(())) };
+            Pin::new(&mut self.writer).start_send(Message::Binary(frame)).map_err(io_error)?;
+        }
+    }
+
+    fn poll_flush_tunnel(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.writer).poll_flush(cx).map_err(io_error)
     }
 }
 
@@ -114,7 +136,7 @@ impl AsyncWrite for Upgraded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.writer).poll_flush(cx).map_err(io_error)
+        self.poll_flush_tunnel(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

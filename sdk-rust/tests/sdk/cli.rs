@@ -116,9 +116,12 @@ async fn code_0_requests() {
     let arguments = [&["request"], &TRUSTING[..], &["-d", "@-", &echo]].concat();
     let output = setup.run_with(&arguments, "from standard input").await;
     assert_eq!((output.code, output.stdout.as_str()), (0, "from standard input"));
+    let padded = ["request", "--padding", "block=4096", "--coalesce", "10", "-d", "@data", &echo];
+    let output = setup.trusting(&padded).await;
+    assert_eq!((output.code, output.stdout.as_str()), (0, "from a\nfile"), "{}", output.stderr);
     let requests = setup.proxy.app.requests.lock().unwrap();
     assert_eq!(requests[..2], ["POST /echo?a=b", "POST /echo?a=b"]);
-    assert_eq!(requests[2..], ["PUT /echo?a=b", "POST /echo?a=b"]);
+    assert_eq!(requests[2..], ["PUT /echo?a=b", "POST /echo?a=b", "POST /echo?a=b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,6 +138,8 @@ async fn code_2_wrong_usage() {
         (&["verify", "--pcrs", "pcrs", "--cacert", "data", &url], "no certificate"),
         (&["request", "--pcrs", "pcrs", "-d", "@absent", &url], "absent"),
         (&["request", "--pcrs", "pcrs", "-H", "no colon", &url], "name: value"),
+        (&["request", "--pcrs", "pcrs", "--padding", "block=8", &url], "block=16"),
+        (&["request", "--pcrs", "pcrs", "--coalesce", "5", &url], "10 to 1000"),
     ] {
         let output = setup.run(arguments).await;
         assert_eq!(output.code, 2, "{arguments:?}: {}", output.stderr);

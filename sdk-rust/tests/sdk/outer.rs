@@ -136,3 +136,44 @@ fn a_client_needs_an_origin_a_policy_and_suites() {
     let error = Client::builder("https://a").policy(policy()).tls_roots("x").build().unwrap_err();
     assert!(matches!(error, BuildError::TlsRoot(_)));
 }
+
+/// Connections of the caller's making, here Unix sockets.
+#[tokio::test]
+async fn a_client_can_be_given_its_connections() {
+    let proxy = Proxy::start(None).await;
+    let (address, dialled) = (proxy.address, Arc::new(Mutex::new(Vec::new())));
+    let seen = dialled.clone();
+    let client = Client::builder("http://name.invalid")
+        .dangerous_attestation_root_sha256(proxy.enclave.authority.root_sha256())
+        .policy(policy())
+        .dial_with(move |uri| {
+            seen.lock().unwrap().push(uri.to_string());
+            async move {
+                let (ours, theirs) = tokio::net::UnixStream::pair()?;
+                tokio::spawn(async move {
+                    let mut ours = ours;
+                    let mut tcp = tokio::net::TcpStream::connect(address).await?;
+                    tokio::io::copy_bidirectional(&mut ours, &mut tcp).await
+                });
+                Ok(theirs)
+            }
+        })
+        .build()
+        .unwrap();
+    assert_eq!(exchange(&client, "POST", "/echo", "hello").await.unwrap().0, 200);
+    let dialled = dialled.lock().unwrap();
+    assert!(!dialled.is_empty());
+    assert!(dialled.iter().all(|uri| uri.starts_with("http://name.invalid")), "{dialled:?}");
+}
+
+/// A connection that cannot be made is an error of the network; nothing is tried instead.
+#[tokio::test]
+async fn a_failure_to_dial_is_reported() {
+    let client = Client::builder("https://name.invalid")
+        .policy(policy())
+        .dial_with(|_| async { Err::<tokio::net::UnixStream, _>(std::io::Error::other("no way")) })
+        .build()
+        .unwrap();
+    let error = client.verify().await.unwrap_err();
+    assert!(matches!(error, Error::Transport { connect: true, .. }), "{error}");
+}

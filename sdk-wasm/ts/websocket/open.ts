@@ -6,6 +6,7 @@ import type { Scope } from "../scope.js";
 import { sendRepeatedly } from "../send.js";
 import type { Sessions } from "../sessions.js";
 import type { Transport } from "../transport.js";
+import { sendFrames } from "../tunnel.js";
 import type { ByteDuplex } from "./connection.js";
 import { checkAnswer, makeKey } from "./handshake.js";
 
@@ -61,7 +62,7 @@ async function handshake(
     const protocol = await checkAnswer(await exchange.nextHead(undefined), key, protocols);
     const send = (data: Uint8Array, fin: boolean) => {
         exchange.data(data, fin);
-        return tunnel.send(exchange.take());
+        return sendFrames(tunnel, exchange.take());
     };
     let ended = false;
     const duplex: ByteDuplex = {

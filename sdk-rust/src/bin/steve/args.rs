@@ -3,7 +3,7 @@ use http::{HeaderName, HeaderValue, Method};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use steve_sdk::{SignerKey, Suite};
+use steve_sdk::{Interval, Padding, Shaping, SignerKey, Suite};
 
 /// More connections or requests at once than a computer has ports for.
 const MAX_COUNT: usize = 65_536;
@@ -180,6 +180,14 @@ pub(crate) struct Common {
     /// enclave has erased its keys
     #[arg(long)]
     pub(crate) no_early_data: bool,
+    /// Pad requests, and ask for padded responses, so that lengths tell less: none, padme or block=N,
+    /// N from 16 to 16384 bytes
+    #[arg(long, value_name = "POLICY", default_value = "none", value_parser = parse_padding)]
+    pub(crate) padding: Padding,
+    /// Send bodies that are streams, and ask for responses, at fixed distances of this many
+    /// milliseconds, 10 to 1000, so that times tell less
+    #[arg(long, value_name = "MS", value_parser = parse_interval)]
+    pub(crate) coalesce: Option<Interval>,
     /// Give up after this many seconds without a connection, a response head, or more of the body
     /// [default: 60; for connect 10, 300 and no limit]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
@@ -224,6 +232,18 @@ fn parse_suite(name: &str) -> Result<Suite, String> {
     Suite::from_name(name).ok_or_else(|| {
         format!("unknown; the suites are {}", Suite::ALL.map(Suite::name).join(", "))
     })
+}
+
+fn parse_padding(text: &str) -> Result<Padding, String> {
+    match text.parse() {
+        Ok(Shaping { padding, coalesce: None }) => Ok(padding),
+        _ => Err("neither none, padme nor block=16 to block=16384".to_owned()),
+    }
+}
+
+fn parse_interval(text: &str) -> Result<Interval, String> {
+    let interval = text.parse().ok().and_then(Interval::from_millis);
+    interval.ok_or_else(|| "not a number from 10 to 1000".to_owned())
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {

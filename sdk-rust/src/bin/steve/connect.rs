@@ -3,7 +3,7 @@ use crate::exit::Failure;
 use crate::policy;
 use std::path::Path;
 use std::time::Duration;
-use steve_sdk::{Client, ClientBuilder, FilePinStore, Policy, read_profiles};
+use steve_sdk::{Client, ClientBuilder, FilePinStore, Policy, Shaping, read_profiles};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -44,6 +44,7 @@ fn build(mut builder: ClientBuilder, common: &Common) -> Result<Client, Failure>
         builder = builder.policy(Policy::pinned(profiles).map_err(Failure::usage)?);
     }
     builder = builder.early_data(!common.no_early_data);
+    builder = builder.padding(Shaping { padding: common.padding, coalesce: common.coalesce });
     if !common.suite.is_empty() {
         builder = builder.suites(common.suite.iter().copied());
     }
