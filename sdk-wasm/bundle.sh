@@ -11,9 +11,9 @@ node_modules/.bin/tsc -p worker
 node_modules/.bin/tsc -p demo
 
 # Node takes half as long to load these as to load each module. What both share is in one file, so that
-# there is one of each class.
+# there is one of each class. Names stay, for stack traces.
 node_modules/.bin/esbuild --bundle --target=es2022 --log-level=warning --charset=utf8 --format=esm \
-    --platform=node '--external:./generated/*' --sourcemap --sources-content=false --splitting \
+    --platform=node --minify-whitespace --minify-syntax --sourcemap --sources-content=false --splitting \
     --chunk-names=node-shared dist/node.js dist/dangerous-development.node.js --outdir=dist --allow-overwrite
 
 # The bindings name a URL beside themselves for the module; the workers have it inside.

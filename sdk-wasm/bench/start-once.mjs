@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const { origin, root } = JSON.parse(process.argv[2]);
+const { origin, root, profile } = JSON.parse(process.argv[2]);
 const directory = await mkdtemp(join(tmpdir(), "steve-start-"));
 const phases = {};
 
@@ -20,33 +20,27 @@ const phase = (name) => {
     last = cpu();
 };
 
-const [{ connect }, { FilePinStore }] = await Promise.all([
+const [{ connect }, node] = await Promise.all([
     import("steve-sdk/dangerous-development"),
-    import("steve-sdk/node"),
+    profile === undefined ? import("steve-sdk/node") : undefined,
 ]);
 phase("import");
-const file = new FilePinStore(join(directory, "pins.json"));
-const store = {
-    load(name) {
-        phase("core, and evidence fetched");
-        return file.load(name);
-    },
-    async record(name, pin) {
-        phase("appraisal");
-        const recorded = await file.record(name, pin);
-        phase("pin stored");
-        return recorded;
-    },
-};
+let connecting = true;
 const steve = await connect({
     origin,
-    policy: { trustOnFirstUse: store },
+    policy: profile === undefined ? { trustOnFirstUse: fileStore() } : { profiles: profile },
     dangerousTrustRoot: root,
+    on: {
+        verified() {
+            if (!connecting) return;
+            phase(profile === undefined ? "pin stored" : "core, evidence, appraisal");
+        },
+    },
 });
 phase("handshake");
 phases["import to verified session"] = cpu() - began;
 
-store.load = (name) => file.load(name);
+connecting = false;
 const rounds = [];
 for (let round = 0; round < 40; round += 1) {
     const from = cpu();
@@ -60,3 +54,17 @@ phase("first request after that");
 steve.close();
 await rm(directory, { recursive: true });
 console.log(JSON.stringify(phases));
+
+function fileStore() {
+    const file = new node.FilePinStore(join(directory, "pins.json"));
+    return {
+        load(name) {
+            if (connecting) phase("core, and evidence fetched");
+            return file.load(name);
+        },
+        record(name, pin) {
+            phase("appraisal");
+            return file.record(name, pin);
+        },
+    };
+}

@@ -2,10 +2,10 @@
 
 use crate::fault::Fault;
 use crate::policy::Policy;
-use crate::{milliseconds, rng};
+use crate::{hex, milliseconds, rng};
 use js_sys::Uint8Array;
 use steve_protocol::evidence::{
-    Appraiser as ProtocolAppraiser, Challenge, PcrTrust, PendingAppraisal, Report, Signed,
+    Appraiser as ProtocolAppraiser, Challenge, Pcr, PcrTrust, PendingAppraisal, Report, Signed,
     VerifiedEnclave,
 };
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -127,7 +127,8 @@ impl Enclave {
 
     /// The measurements: number of a register and its 96 hexadecimal digits in turn.
     pub fn pcrs(&self) -> Vec<String> {
-        self.0.pcrs().iter().flat_map(|(index, pcr)| [index.to_string(), pcr.to_string()]).collect()
+        let pair = |(index, pcr): (u8, &Pcr)| [index.to_string(), hex(pcr.as_bytes())];
+        self.0.pcrs().iter().flat_map(pair).collect()
     }
 
     /// The effective configuration of the proxy: JSON, attested.

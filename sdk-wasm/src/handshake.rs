@@ -4,7 +4,9 @@ use crate::appraisal::Enclave;
 use crate::fault::Fault;
 use crate::stream::Stream;
 use crate::{hex, milliseconds, rng};
-use steve_protocol::handshake::ClientHandshake;
+use steve_protocol::handshake::{
+    ClientHandshake, EarlyHandshake as ProtocolEarlyHandshake, EarlyOutcome,
+};
 use steve_protocol::session::ClientSession;
 use steve_protocol::shaping::{Shaping, ShapingError};
 use steve_protocol::suite::Suite;
@@ -29,18 +31,8 @@ impl Handshake {
         now_ms: f64,
         padding: Option<String>,
     ) -> Result<Self, Fault> {
-        let invalid = |error| Fault::new("invalid-options", format_args!("padding: {error}"));
-        let shaping = match padding {
-            Some(padding) => padding.parse().map_err(|error: ShapingError| invalid(error))?,
-            None => Shaping::default(),
-        };
-        let known = |name: &String| {
-            let unknown = || {
-                Fault::new("invalid-options", format_args!("there is no suite named \"{name}\""))
-            };
-            Suite::from_name(name).ok_or_else(unknown)
-        };
-        let suites = suites.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+        let shaping = shaping(padding)?;
+        let suites = known(&suites)?;
         let now_ms = milliseconds(now_ms);
         let (handshake, hello) = ClientHandshake::start(&enclave.0, &suites, now_ms, &mut rng())?;
         Ok(Self { handshake, hello, shaping })
@@ -63,6 +55,76 @@ impl Handshake {
         let session = self.handshake.finish(server_hello, milliseconds(now_ms))?;
         Ok(Session(session, self.shaping))
     }
+}
+
+/// A handshake in progress whose ClientHello is followed by a request.
+#[wasm_bindgen]
+pub struct EarlyHandshake {
+    handshake: ProtocolEarlyHandshake,
+    stream: Option<Stream>,
+    shaping: Shaping,
+}
+
+#[wasm_bindgen]
+impl EarlyHandshake {
+    /// Like the constructor of `Handshake`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        enclave: &Enclave,
+        suites: Vec<String>,
+        now_ms: f64,
+        padding: Option<String>,
+    ) -> Result<Self, Fault> {
+        let shaping = shaping(padding)?;
+        let suites = known(&suites)?;
+        let now_ms = milliseconds(now_ms);
+        let (handshake, hello, request) =
+            ProtocolEarlyHandshake::start(&enclave.0, &suites, now_ms, &mut rng())?;
+        let stream = Some(Stream::early(&hello, request, shaping));
+        Ok(Self { handshake, stream, shaping })
+    }
+
+    /// Seals the request: what it gives to be sent begins with the ClientHello. Once; then undefined.
+    pub fn stream(&mut self) -> Option<Stream> {
+        self.stream.take()
+    }
+
+    /// How long the beginning of the answer is that `finish` takes, in bytes.
+    #[wasm_bindgen(js_name = serverHelloLength)]
+    pub fn server_hello_length(&self) -> usize {
+        self.handshake.server_hello_len()
+    }
+
+    /// Verifies the ServerHello. Afterwards the stream knows whether the request was accepted, and
+    /// then opens its response. Consumes the handshake.
+    pub fn finish(
+        self,
+        server_hello: &[u8],
+        now_ms: f64,
+        stream: &mut Stream,
+    ) -> Result<Session, Fault> {
+        let EarlyOutcome { session, response } =
+            self.handshake.finish(server_hello, milliseconds(now_ms))?;
+        stream.accept(response);
+        Ok(Session(session, self.shaping))
+    }
+}
+
+fn shaping(padding: Option<String>) -> Result<Shaping, Fault> {
+    let invalid = |error| Fault::new("invalid-options", format_args!("padding: {error}"));
+    match padding {
+        Some(padding) => padding.parse().map_err(|error: ShapingError| invalid(error)),
+        None => Ok(Shaping::default()),
+    }
+}
+
+fn known(names: &[String]) -> Result<Vec<Suite>, Fault> {
+    let known = |name: &String| {
+        let unknown =
+            || Fault::new("invalid-options", format_args!("there is no suite named \"{name}\""));
+        Suite::from_name(name).ok_or_else(unknown)
+    };
+    names.iter().map(known).collect()
 }
 
 /// A session.

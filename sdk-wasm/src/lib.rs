@@ -14,7 +14,7 @@ mod vectors;
 
 pub use appraisal::{Appraisal, Appraiser, Enclave, challenge};
 pub use fault::Fault;
-pub use handshake::{Handshake, Session};
+pub use handshake::{EarlyHandshake, Handshake, Session};
 pub use policy::Policy;
 pub use stream::{EventKind, Stream, close_status};
 #[cfg(feature = "test-vectors")]
@@ -34,5 +34,6 @@ fn milliseconds(time: f64) -> u64 {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

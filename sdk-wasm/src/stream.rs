@@ -6,14 +6,20 @@ use js_sys::Uint8Array;
 use steve_protocol::head::{Fields, HopByHop, ResponseHead, encode_request, encode_trailers};
 use steve_protocol::session::ClientStream;
 use steve_protocol::shaping::{FIELD, Shaping};
-use steve_protocol::stream::{Event, ResetCode};
+use steve_protocol::stream::{
+    Event, MessageOpener, MessageSealer, Request, ResetCode, Response, StreamError,
+};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// One exchange. What is to be sent accumulates until `take`; what came last is looked at until
 /// `next`.
 #[wasm_bindgen]
 pub struct Stream {
-    stream: ClientStream,
+    id: u64,
+    request: MessageSealer<Request>,
+    /// None for an early request that has not been accepted.
+    response: Option<MessageOpener<Response>>,
+    answers_head_request: bool,
     out: BytesMut,
     event: Option<Event<ResponseHead>>,
     /// Values of the request's `connection` fields: they take fields away from its trailers too.
@@ -43,7 +49,7 @@ pub enum EventKind {
 impl Stream {
     /// The stream's number in its session.
     pub fn id(&self) -> f64 {
-        self.stream.open.stream_id as f64
+        self.id as f64
     }
 
     /// Seals the head. `fields` alternates names in lower case and values of one code unit a byte;
@@ -74,18 +80,21 @@ impl Stream {
             .chain(wish_line)
             .chain(upgrade_line);
         let head = encode_request(method, scheme, authority, path, lines)?;
-        if method == "HEAD" {
-            self.stream.response.answers_head_request();
+        self.answers_head_request = method == "HEAD";
+        if let Some(response) = &mut self.response {
+            if self.answers_head_request {
+                response.answers_head_request();
+            }
+            if upgrade.is_some() {
+                response.answers_upgrade_request();
+            }
         }
-        if upgrade.is_some() {
-            self.stream.response.answers_upgrade_request();
-        }
-        Ok(self.stream.request.head(&head, fin, &mut self.out)?)
+        Ok(self.request.head(&head, fin, &mut self.out)?)
     }
 
     /// Seals bytes of the body.
     pub fn data(&mut self, data: &[u8], fin: bool) -> Result<(), Fault> {
-        Ok(self.stream.request.data(data, fin, &mut self.out)?)
+        Ok(self.request.data(data, fin, &mut self.out)?)
     }
 
     /// Seals trailers, names and values in turn, which complete the request.
@@ -97,29 +106,38 @@ impl Stream {
             .map(|(name, value)| (name.as_str(), value.as_slice()))
             .filter(|(name, value)| !hop_by_hop.drops(name, value));
         let trailers = encode_trailers(lines)?;
-        Ok(self.stream.request.trailers(&trailers, &mut self.out)?)
+        Ok(self.request.trailers(&trailers, &mut self.out)?)
     }
 
     /// Gives up.
     pub fn cancel(&mut self) -> Result<(), Fault> {
-        Ok(self.stream.request.reset(ResetCode::CANCELLED, &mut self.out)?)
+        Ok(self.request.reset(ResetCode::CANCELLED, &mut self.out)?)
     }
 
-    /// What is to be sent, as whole frames. The first 25 bytes are the plain beginning of the stream.
+    /// True unless this is an early request that the enclave has not accepted.
+    #[wasm_bindgen(js_name = isOpen)]
+    pub fn is_open(&self) -> bool {
+        self.response.is_some()
+    }
+
+    /// What is to be sent, as whole frames. It begins with the plain beginning of the stream, 25
+    /// bytes, or with the ClientHello.
     pub fn take(&mut self) -> Result<Vec<u8>, Fault> {
-        self.stream.request.settle(&mut self.out)?;
+        self.request.settle(&mut self.out)?;
         Ok(std::mem::take(&mut self.out).into())
     }
 
     /// Adds bytes of the answer; call `next` until it gives `None` before adding more.
     pub fn push(&mut self, chunk: Vec<u8>) {
-        self.stream.response.push(Bytes::from(chunk));
+        if let Some(response) = &mut self.response {
+            response.push(Bytes::from(chunk));
+        }
     }
 
     /// Goes on to what came next.
     #[wasm_bindgen(js_name = next)]
     pub fn next_event(&mut self) -> Result<EventKind, Fault> {
-        self.event = self.stream.response.next_event()?;
+        self.event = self.response.as_mut().map(MessageOpener::next_event).transpose()?.flatten();
         Ok(match self.event {
             None => EventKind::None,
             Some(Event::Informational(_)) => EventKind::Informational,
@@ -132,7 +150,8 @@ impl Stream {
 
     /// To be called when the answer has ended: throws unless it was complete.
     pub fn end(&self) -> Result<(), Fault> {
-        Ok(self.stream.response.end()?)
+        let response = self.response.as_ref().ok_or(StreamError::Truncated)?;
+        Ok(response.end()?)
     }
 
     /// The message is complete with what came.
@@ -190,10 +209,42 @@ impl Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(mut stream: ClientStream, shaping: Shaping) -> Self {
-        stream.request.set_shaping(shaping);
-        let out = BytesMut::from(&stream.open.encode()[..]);
-        Self { stream, out, event: None, connection: Vec::new(), shaping }
+    pub(crate) fn new(stream: ClientStream, shaping: Shaping) -> Self {
+        let ClientStream { open, request, response } = stream;
+        Self {
+            id: open.stream_id,
+            response: Some(response),
+            ..Self::early(&open.encode(), request, shaping)
+        }
+    }
+
+    /// Stream 0, behind a ClientHello.
+    pub(crate) fn early(
+        hello: &[u8],
+        mut request: MessageSealer<Request>,
+        shaping: Shaping,
+    ) -> Self {
+        request.set_shaping(shaping);
+        Self {
+            id: 0,
+            request,
+            response: None,
+            answers_head_request: false,
+            out: BytesMut::from(hello),
+            event: None,
+            connection: Vec::new(),
+            shaping,
+        }
+    }
+
+    /// Takes what opens the response to an early request, unless that is rejected.
+    pub(crate) fn accept(&mut self, response: Option<MessageOpener<Response>>) {
+        self.response = response;
+        if let Some(response) = &mut self.response
+            && self.answers_head_request
+        {
+            response.answers_head_request();
+        }
     }
 
     fn hop_by_hop(&self) -> HopByHop<'_> {

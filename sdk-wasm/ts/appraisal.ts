@@ -24,11 +24,17 @@ export interface AppraisalOptions {
     readonly dangerousRoot: Uint8Array | undefined;
 }
 
-/** A verified enclave, and the clock that its validity counts on. */
-export interface Trusted {
+/** A verified enclave. */
+interface Appraised {
     readonly enclave: Enclave;
     readonly info: VerifiedEnclave;
+}
+
+/** The same, and the clock that its validity counts on. */
+export interface Trusted extends Appraised {
     readonly clock: Clock;
+    /** It has rejected an early request, or one did not get through. */
+    rejectsEarly: boolean;
 }
 
 /** True while handshakes may be started. */
@@ -57,19 +63,19 @@ export class Appraisal {
                 appraiser.begin(evidence, challenge, sent, this.#options.origin, clock.now()),
             );
         const { policy } = this.#options;
-        const enclave =
+        const appraised =
             "pinned" in policy
                 ? await appraise(policy.pinned)
                 : await this.#onFirstUse(policy.store, clock, appraise);
-        return { enclave, info: describe(enclave), clock };
+        return { ...appraised, clock, rejectsEarly: false };
     }
 
     /** The record is durable before the enclave is used. */
     async #onFirstUse(
         store: PinStore,
         clock: Clock,
-        appraise: (policy: CorePolicy) => Promise<Enclave>,
-    ): Promise<Enclave> {
+        appraise: (policy: CorePolicy) => Promise<Appraised>,
+    ): Promise<Appraised> {
         const { origin } = this.#options;
         const recorded = async (pin: Pin | undefined) => {
             const policy = recordedPolicy(this.#core, pin);
@@ -79,17 +85,17 @@ export class Appraisal {
                 policy.free();
             }
         };
-        const enclave = await recorded(await fromStore(store.load(origin)));
-        if (enclave.trust() !== "first-use") return enclave;
-        const { pcrs } = describe(enclave);
+        const appraised = await recorded(await fromStore(store.load(origin)));
+        const { pcrs, trust } = appraised.info;
+        if (trust.kind !== "first-use") return appraised;
         const pin = {
             firstSeen: Math.floor(clock.now()),
             pcrs: { 0: pcrs[0] ?? "", 1: pcrs[1] ?? "", 2: pcrs[2] ?? "" },
         };
         const found = await fromStore(store.record(origin, pin));
-        if (isSame(found, pin)) return enclave;
+        if (isSame(found, pin)) return appraised;
         // Somebody else recorded a pin in the meantime: that one counts.
-        enclave.free();
+        appraised.enclave.free();
         return recorded(found);
     }
 
@@ -97,7 +103,7 @@ export class Appraisal {
     async #appraise(
         policy: CorePolicy,
         begin: (appraiser: Appraiser) => CoreAppraisal,
-    ): Promise<Enclave> {
+    ): Promise<Appraised> {
         const { maxEvidenceAge, maxClockSkew, dangerousRoot } = this.#options;
         const appraisal = guarded(this.#core, "evidence", () => {
             const appraiser = new this.#core.Appraiser(policy, maxEvidenceAge, maxClockSkew);
@@ -109,7 +115,8 @@ export class Appraisal {
             }
         });
         const verdicts = await this.#signatures.verdictsOn(appraisal.signatures());
-        return guarded(this.#core, "evidence", () => appraisal.finish(verdicts));
+        const enclave = guarded(this.#core, "evidence", () => appraisal.finish(verdicts));
+        return { enclave, info: describe(enclave) };
     }
 }
 

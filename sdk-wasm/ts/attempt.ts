@@ -35,8 +35,17 @@ export async function attempt(
     scope: Scope,
 ): Promise<Begun> {
     const exchange = new Exchange(core, ticket, scope);
+    return begun(exchange, request, () => send(transport, exchange, request));
+}
+
+/** Sends, and waits for the head of the response; throws `Failed`. */
+export async function begun(
+    exchange: Exchange,
+    request: Prepared,
+    send: () => Promise<void>,
+): Promise<Begun> {
     try {
-        await send(transport, exchange, request);
+        await send();
         return { exchange, head: await exchange.nextHead(request.onInformational) };
     } catch (thrown) {
         const error = exchange.cause(thrown);

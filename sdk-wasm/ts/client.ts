@@ -1,12 +1,14 @@
-import { attempt, type Begun } from "./attempt.js";
+import { attempt, begun, type Begun } from "./attempt.js";
 import type { Core } from "./core.js";
+import { canBeEarly, Offer } from "./early.js";
 import type { VerifiedEnclave } from "./enclave.js";
 import { closedError, SteveError } from "./errors.js";
 import type { EventMap, Events } from "./events.js";
+import type { Exchange } from "./exchange.js";
 import { redirected } from "./redirect.js";
 import { type Prepared, prepare, type SteveRequestInit } from "./request.js";
 import { makeResponse } from "./response.js";
-import { retryDelay } from "./retry.js";
+import { isSafe, retryDelay } from "./retry.js";
 import { Scope } from "./scope.js";
 import { sendRepeatedly } from "./send.js";
 import { type Sessions, timeoutError } from "./sessions.js";
@@ -26,6 +28,8 @@ export interface ClientParts {
     readonly free: () => void;
     readonly requestTimeout: number | undefined;
     readonly idleTimeout: number | undefined;
+    /** Requests with safe methods go along with handshakes, unless they say otherwise. */
+    readonly earlyData: boolean;
 }
 
 /**
@@ -62,6 +66,8 @@ export class Steve {
      *
      * A request is sent again by itself, at most twice, only if the enclave certainly did not hand
      * it to the app, or its method is safe, or it is `idempotent`; and if its body is no stream.
+     * If a session has to be made for it, a request with a safe method goes along with the
+     * handshake: see `early`. That counts as being sent, also when the enclave rejects it.
      *
      * Rejects with a `SteveError`, or with the reason of the signal.
      */
@@ -110,7 +116,7 @@ export class Steve {
      */
     async sessionBinding(): Promise<string> {
         const binding = await this.#setUp(async () =>
-            (await this.#parts.sessions.session()).binding(),
+            (await this.#parts.sessions.session(false)).binding(),
         );
         if (binding === undefined) throw closedError("handshake");
         const base64 = btoa(String.fromCharCode(...binding));
@@ -144,7 +150,7 @@ export class Steve {
 
     /** @internal Verifies, and establishes the first session. */
     async open(): Promise<void> {
-        await this.#setUp(() => this.#parts.sessions.session());
+        await this.#setUp(() => this.#parts.sessions.session(false));
     }
 
     async #follow(first: Prepared, scope: Scope): Promise<Response> {
@@ -177,9 +183,22 @@ export class Steve {
     }
 
     #send(request: Prepared, scope: Scope): Promise<Begun> {
-        const { core, transport, sessions } = this.#parts;
-        return sendRepeatedly(sessions, request, scope, (ticket, attemptScope) =>
-            attempt(core, transport, ticket, request, attemptScope),
+        const { core, transport, sessions, earlyData } = this.#parts;
+        const mayBeEarly = request.early ?? (earlyData && isSafe(request.method));
+        const early =
+            mayBeEarly && canBeEarly(request)
+                ? {
+                      offer: new Offer(request, scope),
+                      answer: (exchange: Exchange) =>
+                          begun(exchange, request, async () => undefined),
+                  }
+                : undefined;
+        return sendRepeatedly(
+            sessions,
+            request,
+            scope,
+            (ticket, attemptScope) => attempt(core, transport, ticket, request, attemptScope),
+            early,
         );
     }
 

@@ -58,6 +58,13 @@ export interface ConnectOptions {
     /** How long to wait for what. */
     readonly timeouts?: Timeouts;
     /**
+     * Whether a request with a safe method for which a session has to be made goes along with the
+     * handshake: saves a round trip, see `SteveRequestInit.early` for what it costs. `connect` makes
+     * the first session by itself, so this is about those that follow when that has ended, or was
+     * not used for 30 seconds. Without this: true.
+     */
+    readonly earlyData?: boolean;
+    /**
      * How old evidence may be, and for how long a verified enclave is used before it is asked for
      * fresh evidence: milliseconds. Without this: 5 minutes.
      */
@@ -124,6 +131,7 @@ export async function connectOn(
         free: () => "pinned" in policy && policy.pinned.free(),
         requestTimeout: timeouts.request,
         idleTimeout: timeouts.idle,
+        earlyData: options.earlyData ?? true,
     });
     try {
         await steve.open();

@@ -5,12 +5,20 @@ import type * as generated from "./generated/core/steve_wasm.js";
 /** The WebAssembly core, loaded. */
 export type Core = Pick<
     typeof generated,
-    "Appraiser" | "EventKind" | "Fault" | "Handshake" | "Policy" | "challenge" | "closeStatus"
+    | "Appraiser"
+    | "EarlyHandshake"
+    | "EventKind"
+    | "Fault"
+    | "Handshake"
+    | "Policy"
+    | "challenge"
+    | "closeStatus"
 >;
 
 export type {
     Appraisal as CoreAppraisal,
     Appraiser,
+    EarlyHandshake,
     Enclave,
     Policy,
     Session,

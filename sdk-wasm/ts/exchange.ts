@@ -64,12 +64,7 @@ export class Exchange {
 
     /** Seals the head of a request. */
     head(request: Prepared, fin: boolean): void {
-        const { url, method, upgrade } = request;
-        const scheme = url.protocol.slice(0, -1);
-        const lines = fieldLines(request);
-        this.#seal((stream) =>
-            stream.head(method, scheme, url.host, url.pathname + url.search, lines, upgrade, fin),
-        );
+        this.#seal((stream) => sealHead(stream, request, fin));
     }
 
     /** Seals bytes of the body. */
@@ -111,7 +106,11 @@ export class Exchange {
     async nextHead(onInformational: Prepared["onInformational"]): Promise<Head> {
         for (let count = 0; count <= MAX_INFORMATIONAL; count += 1) {
             const kind = await this.#next();
-            if (kind === Kind.head) return this.#current(readHead);
+            if (kind === Kind.head) {
+                const head = this.#current(readHead);
+                if (this.streamId !== 0) this.session.answered(head.headers);
+                return head;
+            }
             if (kind !== Kind.informational) throw this.#unexpected(kind);
             const { status, headers } = this.#current(readHead);
             onInformational?.(status, headers);
@@ -152,14 +151,7 @@ export class Exchange {
             this.#tunnel?.close();
             this.scope.abort(new DOMException("the response is complete", "AbortError"));
         } else if (reader !== undefined) {
-            // The outer response ends here too; a connection whose response was read is used again.
-            const cancel = () => void reader.cancel().catch(() => undefined);
-            const timer = setTimeout(cancel, MAX_REST_MS);
-            reader
-                .read()
-                .then(({ done }) => done || cancel())
-                .catch(() => undefined)
-                .finally(() => clearTimeout(timer));
+            drain(reader);
         }
     }
 
@@ -260,6 +252,25 @@ export class Exchange {
             },
         );
     }
+}
+
+/** Seals the head of a request. */
+export function sealHead(stream: Stream, request: Prepared, fin: boolean): void {
+    const { url, method, upgrade } = request;
+    const scheme = url.protocol.slice(0, -1);
+    const path = url.pathname + url.search;
+    stream.head(method, scheme, url.host, path, fieldLines(request), upgrade, fin);
+}
+
+/** The outer response is to end here; a connection whose response was read is used again. */
+export function drain(reader: Incoming): void {
+    const cancel = () => void reader.cancel().catch(() => undefined);
+    const timer = setTimeout(cancel, MAX_REST_MS);
+    reader
+        .read()
+        .then(({ done }) => done || cancel())
+        .catch(() => undefined)
+        .finally(() => clearTimeout(timer));
 }
 
 function readHead(stream: Stream): Head {

@@ -1,5 +1,4 @@
 import * as http from "node:http";
-import { pipeline } from "node:stream/promises";
 import type { OuterAnswer, OuterFetch } from "./transport.js";
 
 /** Unused connections are closed before most servers close them. */
@@ -30,13 +29,14 @@ export function nodeFetch(): OuterFetch {
             outer.on("error", reject);
             if (body instanceof Uint8Array) outer.end(body);
             // It may fail after the response has begun, which then breaks off.
-            else pipeline(chunksOf(body), outer).catch(() => outer.destroy());
+            else pipe(body, outer).catch(() => outer.destroy());
         });
     };
 }
 
-function chunksOf(body: Blob | ReadableStream<Uint8Array>) {
-    return body instanceof Blob ? body.stream() : body;
+async function pipe(body: Blob | ReadableStream<Uint8Array>, outer: http.ClientRequest) {
+    const { pipeline } = await import("node:stream/promises");
+    await pipeline(body instanceof Blob ? body.stream() : body, outer);
 }
 
 function read(answer: http.IncomingMessage): OuterAnswer {

@@ -11,6 +11,20 @@ export interface SteveRequestInit extends RequestInit {
      * are merely idempotent, an old value that overwrites a newer one is such a harm.
      */
     idempotent?: boolean;
+    /**
+     * Whether the request may go along with the handshake, if a session has to be made for it.
+     * Without this, that is done for safe methods (GET, HEAD, OPTIONS), unless `earlyData` of the
+     * client says otherwise.
+     *
+     * It saves a round trip and has a price. Until the enclave has erased its keys (about an hour,
+     * with the proxy's defaults) whoever gets hold of them can decrypt the request, but never the
+     * response. And until then the host can hold the request back and deliver it late; the enclave
+     * executes it once at most. So for other methods the caller promises that no harm is done when
+     * the request is executed late, after the client was told that it failed.
+     *
+     * Never sent early: a body of more than 16 KiB, a stream, a `Blob` or a form, trailers.
+     */
+    early?: boolean;
     /** Called for each informational response, such as 103. */
     onInformational?: (status: number, headers: Headers) => void;
     /** Trailers, asked for when the body has been sent. The app sees those that `trailer` names. */
@@ -26,6 +40,8 @@ export interface Prepared {
     readonly redirect: RequestRedirect;
     readonly signal: AbortSignal | null;
     readonly idempotent: boolean;
+    /** What the caller says; undefined for what the client says. */
+    readonly early: boolean | undefined;
     readonly onInformational: SteveRequestInit["onInformational"];
     readonly trailers: SteveRequestInit["trailers"];
     /** The protocol that it asks the app to change to. */
@@ -64,6 +80,7 @@ export async function prepare(
         redirect: init.redirect ?? request?.redirect ?? "follow",
         signal: init.signal === undefined ? (request?.signal ?? null) : init.signal,
         idempotent: init.idempotent ?? false,
+        early: init.early,
         onInformational: init.onInformational,
         trailers: init.trailers,
         upgrade: undefined,

@@ -36,8 +36,12 @@ export function retryDelay(attempt: Attempt, error: unknown): number | undefined
  * 9110, Section 9.2.1), which does not count if the request asks for an upgrade.
  */
 export function isRepeatable({ method, idempotent, upgrade }: Prepared): boolean {
-    const isSafe = ["GET", "HEAD", "OPTIONS", "TRACE"].includes(method);
-    return idempotent || (isSafe && upgrade === undefined);
+    return idempotent || (isSafe(method) && upgrade === undefined);
+}
+
+/** True for a safe method (RFC 9110, Section 9.2.1). */
+export function isSafe(method: string): boolean {
+    return ["GET", "HEAD", "OPTIONS", "TRACE"].includes(method);
 }
 
 /** True when the session must not be used for further streams. */

@@ -1,6 +1,7 @@
 import { type Appraisal, isValid, type Trusted } from "./appraisal.js";
 import { type Core, guarded } from "./core.js";
 import { SteveError, type Stage } from "./errors.js";
+import { type Answered, exchangeEarly, type Offer, PATIENCE_MS, sealEarly } from "./early.js";
 import type { Events } from "./events.js";
 import { wantsNewEvidence } from "./retry.js";
 import { Scope } from "./scope.js";
@@ -36,17 +37,17 @@ export class Sessions {
         this.#options = options;
     }
 
-    /** Opens a stream on a session that is good for it. */
-    async ticket(scope: Scope): Promise<Ticket> {
+    /** Opens a stream on a session that is good for it. `once` as for `Session.permit`. */
+    async ticket(scope: Scope, once: boolean): Promise<Ticket> {
         for (let tries = 0; tries < MAX_SESSIONS; tries += 1) {
-            const session = await scope.race(this.session());
-            const permit = session.permit();
+            const session = await scope.race(this.session(once));
+            const permit = session.permit(once);
             const permitted = await scope.race(permit).catch((error: unknown) => {
                 permit.then((late) => late && session.release());
                 throw error;
             });
             if (!permitted) continue;
-            const ticket = session.openStream();
+            const ticket = session.openStream(once);
             if (ticket !== undefined) return ticket;
             session.end();
             session.release();
@@ -54,12 +55,15 @@ export class Sessions {
         throw new SteveError("not-steve", "handshake", "sessions end before they can be used");
     }
 
-    /** The current session, or a new one if there is none that is good for new streams. */
-    async session(): Promise<Session> {
-        if (this.#session?.isUsable()) return this.#session;
+    /**
+     * The current session, or a new one if there is none that is good for new streams: with `offer`
+     * along with its handshake, unless that was given up by then.
+     */
+    async session(once: boolean, offer?: Offer): Promise<Session> {
+        if (this.#session?.isUsable(once)) return this.#session;
         this.#session?.end();
         this.#session = undefined;
-        this.#establishing ??= this.#establish().finally(() => {
+        this.#establishing ??= this.#establish(offer).finally(() => {
             this.#establishing = undefined;
         });
         return this.#establishing;
@@ -84,11 +88,12 @@ export class Sessions {
     }
 
     /** A handshake; with new evidence if that at hand leads nowhere (SPEC.md, Section 13.4). */
-    async #establish(): Promise<Session> {
+    async #establish(offer: Offer | undefined): Promise<Session> {
         const known = this.#trusted;
         const trusted = known !== undefined && isValid(known) ? known : await this.fetchTrusted();
-        const session = await this.#handshake(trusted).catch(async (error: unknown) => {
+        const session = await this.#first(trusted, offer).catch(async (error: unknown) => {
             if (!wantsNewEvidence(error)) throw error;
+            offer?.fail(error);
             return this.#handshake(await this.fetchTrusted());
         });
         const { signal } = this.#options.work;
@@ -104,6 +109,45 @@ export class Sessions {
         } = session;
         this.#options.events.emit("session", { id, suite, enclave: info });
         return session;
+    }
+
+    /**
+     * A handshake with a request behind its ClientHello, or without it if the answer is late:
+     * whoever holds answers back until they are complete holds the ServerHello back too.
+     */
+    async #first(trusted: Trusted, offer: Offer | undefined): Promise<Session> {
+        const { core, transport, suites, padding } = this.#options;
+        // What was given up must not be sent because others wait for the session.
+        const offered = offer === undefined || offer.scope.signal.aborted ? undefined : offer;
+        const sealed =
+            offered === undefined || trusted.rejectsEarly
+                ? undefined
+                : sealEarly(core, suites, padding, trusted, offered);
+        if (offered === undefined || sealed === undefined) return this.#handshake(trusted);
+        const answering = exchangeEarly(core, transport, trusted, offered, sealed);
+        let answered: Answered | undefined;
+        try {
+            answered = await within(answering, PATIENCE_MS);
+        } catch (error) {
+            if (offered.scope.signal.aborted) return this.#handshake(trusted);
+            throw error;
+        }
+        if (answered !== undefined) {
+            const { session, exchange } = answered;
+            if (exchange !== undefined) offered.outcome = { kind: "accepted", exchange };
+            if (offered.scope.signal.aborted) exchange?.abort(offered.scope.signal.reason);
+            return session;
+        }
+        trusted.rejectsEarly = true;
+        const exchange = answering.then(({ session, exchange }) => {
+            // There is another one for what comes.
+            session.end();
+            return exchange;
+        });
+        // Whoever sent it may have given up.
+        exchange.catch(() => undefined);
+        offered.outcome = { kind: "late", exchange };
+        return this.#handshake(trusted);
     }
 
     async #handshake(trusted: Trusted): Promise<Session> {
@@ -127,7 +171,7 @@ export class Sessions {
             if (signal.aborted) handshake.free();
             signal.throwIfAborted();
             const session = guarded(core, "handshake", () => handshake.finish(answer, clock.now()));
-            return new Session(session, trusted, started);
+            return new Session(session, trusted, started, false);
         });
     }
 
@@ -140,6 +184,19 @@ export class Sessions {
         } finally {
             scope.end();
         }
+    }
+}
+
+/** What a promise gives, undefined if that takes longer. */
+async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<undefined>((resolve) => {
+        timer = setTimeout(resolve, milliseconds, undefined);
+    });
+    try {
+        return await Promise.race([promise, late]);
+    } finally {
+        clearTimeout(timer);
     }
 }
 

@@ -1,5 +1,5 @@
 import { isPlainCode, outerStatus, type Stage, SteveError, transportError } from "./errors.js";
-import { concatenate } from "./bytes.js";
+import { ByteQueue, concatenate } from "./bytes.js";
 import { race } from "./scope.js";
 import type { OpenTunnel, Tunnel } from "./tunnel.js";
 
@@ -91,6 +91,39 @@ export class Transport {
         return read;
     }
 
+    /**
+     * Posts a ClientHello with a request behind it; gives the ServerHello, which has this length, and
+     * what follows it.
+     */
+    async early(
+        body: Uint8Array,
+        length: number,
+        signal: AbortSignal,
+    ): Promise<{ hello: Uint8Array; rest: Incoming }> {
+        const answer = await this.#post("/stream", STREAM_TYPE, body, "handshake", signal);
+        const queue = new ByteQueue();
+        while (queue.length < length) {
+            const { done, value } = await readFrom(answer, "handshake", signal);
+            if (done || value === undefined) {
+                throw notSteve("handshake", "it is shorter than it must be");
+            }
+            queue.push(value);
+        }
+        const hello = queue.take(length);
+        let rest = queue.length > 0 ? queue.take(queue.length) : undefined;
+        return {
+            hello,
+            rest: {
+                async read() {
+                    const value = rest;
+                    rest = undefined;
+                    return value === undefined ? answer.read() : { done: false, value };
+                },
+                cancel: (reason) => answer.cancel(reason),
+            },
+        };
+    }
+
     /** Posts a stream; gives the bytes of a successful answer. */
     async stream(body: OuterBody, signal: AbortSignal): Promise<Incoming> {
         return this.#post("/stream", STREAM_TYPE, body, "request", signal);
@@ -166,10 +199,7 @@ async function readUpTo(
     const chunks: Uint8Array[] = [];
     let length = 0;
     for (;;) {
-        const { done, value } = await body.read().catch((cause: unknown) => {
-            signal.throwIfAborted();
-            throw transportError(stage, cause);
-        });
+        const { done, value } = await readFrom(body, stage, signal);
         if (done || value === undefined) return concatenate(chunks);
         length += value.length;
         if (length > limit) {
@@ -178,6 +208,13 @@ async function readUpTo(
         }
         chunks.push(value);
     }
+}
+
+async function readFrom(body: Incoming, stage: Stage, signal: AbortSignal) {
+    return race(body.read(), signal).catch((cause: unknown) => {
+        signal.throwIfAborted();
+        throw transportError(stage, cause);
+    });
 }
 
 function notSteve(stage: Stage, reason: string): SteveError {

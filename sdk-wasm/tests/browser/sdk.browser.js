@@ -103,6 +103,30 @@ test("no event waits for a later one", async () => {
     );
 });
 
+test("the first request of a later session goes along with its handshake", async () => {
+    const found = await page.evaluate(async (options) => {
+        let sent = 0;
+        let refuse = false;
+        const host = (url, init) => {
+            sent += 1;
+            return refuse ? new Response("", { status: 422 }) : fetch(url, init);
+        };
+        const steve = await sdk.connect({ ...options, fetch: host });
+        refuse = true;
+        await steve.fetch("/head", { method: "POST" }).catch(() => undefined);
+        refuse = false;
+        sent = 0;
+        const response = await steve.fetch("/events");
+        const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+        const { value } = await reader.read();
+        await reader.cancel();
+        const next = await steve.fetch("/head");
+        steve.close();
+        return [value, sdk.receiptOf(response).streamId, sdk.receiptOf(next).streamId, sent];
+    }, options());
+    assert.deepEqual(found, ["data: 0\n\n", 0, 1, 2]);
+});
+
 test("a download of 256 MiB in bounded memory", async (context) => {
     const began = performance.now();
     const grown = await growth(async () => {

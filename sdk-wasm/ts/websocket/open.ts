@@ -98,6 +98,7 @@ function upgradeRequest(url: URL, key: string, protocols: readonly string[]): Pr
         redirect: "manual",
         signal: null,
         idempotent: false,
+        early: false,
         onInformational: undefined,
         trailers: undefined,
         upgrade: "websocket",
