@@ -22,7 +22,7 @@ run() {
     done
     # Of an image, up to 1 MiB are held at once; nothing else allocates so much.
     [[ $name != eif ]] || malloc=2
-    local options=(-max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb="$malloc"
+    local options=(-max_total_time="$seconds" -len_control=10 -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb="$malloc"
         -print_final_stats=1 -artifact_prefix="$corpus/failures/$name-")
     "$binaries/$name" "${options[@]}" "${folders[@]}" >"$log" 2>&1 || rc=$?
     if [[ $rc -ne 0 ]]; then

@@ -66,7 +66,7 @@ def policies() -> Iterator[bytes]:
 
 
 def records() -> Iterator[bytes]:
-    _, _, profiles, origin, manifest = (variant(index, 5) for index in range(5))
+    *_, profiles, origin, manifest = (variant(index, 6) for index in range(6))
     lines = "".join(f"{name}: {value}\n" for name, value in PROFILE.items())
     whole = {"Measurements": {"HashAlgorithm": "Sha384 { ... }", **PROFILE}}
     for text in (json.dumps(PROFILE), json.dumps(whole), json.dumps({"profiles": [PROFILE]}), lines):

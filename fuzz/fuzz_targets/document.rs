@@ -7,6 +7,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use steve_fuzz::cbor::{certificates, close, encode, open};
+use steve_fuzz::seldom::Seldom;
 use steve_fuzz::world;
 use steve_fuzz::world::{CONFIGURATION, MANIFEST, NOW_MS, appraiser, challenge, evidence, keys};
 use steve_protocol::evidence::dev::pcrs;
@@ -15,26 +16,26 @@ use steve_protocol::handshake::EnclaveKeys;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    tag: Option<u64>,
+    tag: Seldom<u64>,
     /// Behind document and payload.
-    trailing: [bool; 2],
-    protected: Option<Vec<u8>>,
-    unprotected: bool,
-    signature_len: Option<u8>,
+    trailing: Seldom<[bool; 2]>,
+    protected: Seldom<Vec<u8>>,
+    unprotected: Seldom<()>,
+    signature_len: Seldom<u8>,
     /// Of payload, PCRs and certificates.
     indefinite: [bool; 3],
     order: u64,
-    twice: Option<u8>,
-    missing: Option<u8>,
-    unknown: Option<Unknown>,
-    module_id_len: Option<u16>,
-    digest: Option<String>,
-    timestamp: Option<Timestamp>,
+    twice: Seldom<u8>,
+    missing: Seldom<u8>,
+    unknown: Seldom<Unknown>,
+    module_id_len: Seldom<u16>,
+    digest: Seldom<String>,
+    timestamp: Seldom<Timestamp>,
     wide: u8,
-    pcr: Option<(u8, PcrChange)>,
-    certificates: Option<CertificateChange>,
-    fields: [Field; 3],
-    evidence: Option<EvidenceChange>,
+    pcr: Seldom<(u8, PcrChange)>,
+    certificates: Seldom<CertificateChange>,
+    fields: Seldom<[Field; 3]>,
+    evidence: Seldom<EvidenceChange>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -127,7 +128,7 @@ impl Builder<'_> {
     fn pcrs(&mut self) -> Vec<u8> {
         let mut entries: Vec<(u8, Vec<u8>)> =
             pcrs().iter().map(|(index, value)| (index, value.as_bytes().to_vec())).collect();
-        if let Some((at, change)) = self.input.pcr {
+        if let Some((at, change)) = self.input.pcr.0 {
             let at = usize::from(at) % entries.len();
             let measured = at < 3;
             match change {
@@ -162,7 +163,7 @@ impl Builder<'_> {
     fn certificates(&mut self) -> (Vec<u8>, Vec<u8>) {
         let mut all = GENUINE.certificates.clone();
         let count = all.len();
-        match &self.input.certificates {
+        match &self.input.certificates.0 {
             None => {}
             Some(CertificateChange::Drop(at)) => {
                 all.remove(usize::from(*at) % count);
@@ -205,7 +206,7 @@ impl Builder<'_> {
 
     /// One of `public_key`, `user_data` and `nonce`.
     fn field(&mut self, at: usize, right: Option<&[u8]>, max: u16) -> Option<Vec<u8>> {
-        let field = &self.input.fields[at];
+        let field = self.input.fields.0.as_ref().map_or(&Field::Right, |fields| &fields[at]);
         let (value, length) = match field {
             Field::Right => (right.map(<[u8]>::to_vec), 0),
             Field::Absent => (None, 0),
@@ -226,7 +227,7 @@ impl Builder<'_> {
     }
 
     fn timestamp(&mut self) -> Vec<u8> {
-        let timestamp = match self.input.timestamp {
+        let timestamp = match self.input.timestamp.0 {
             None => NOW_MS,
             Some(Timestamp::Zero) => 0,
             Some(Timestamp::Ago(ms)) => NOW_MS - u64::from(ms),
@@ -240,10 +241,10 @@ impl Builder<'_> {
 
     fn payload(&mut self) -> Vec<u8> {
         let input = self.input;
-        let length = input.module_id_len.map_or(20, |length| length % 300);
+        let length = input.module_id_len.0.map_or(20, |length| length % 300);
         self.rule((1..=256).contains(&length));
         let module_id = "i".repeat(length.into());
-        let digest = input.digest.as_deref().unwrap_or("SHA384");
+        let digest = input.digest.0.as_deref().unwrap_or("SHA384");
         self.rule(digest == "SHA384");
         let text = |text: &str| encode(|encoder| encoder.str(text).map(drop));
         let (leaf, bundle) = self.certificates();
@@ -266,16 +267,16 @@ impl Builder<'_> {
         let count = entries.len();
         entries.rotate_left(input.order as usize % count);
         entries.swap(0, (input.order >> 32) as usize % count);
-        if let Some(at) = input.missing {
+        if let Some(at) = input.missing.0 {
             let (name, _) = entries.remove(usize::from(at) % count);
             self.rule(name == "public_key");
         }
-        if let Some(at) = input.twice {
+        if let Some(at) = input.twice.0 {
             let entry = entries[usize::from(at) % entries.len()].clone();
             entries.push(entry);
             self.rule(false);
         }
-        if let Some(Unknown { depth, open, at_front }) = &input.unknown {
+        if let Some(Unknown { depth, open, at_front }) = &input.unknown.0 {
             let depth = usize::from(depth % 12);
             let (opened, closed) = [(&[0x81][..], None), (&[0x9f], Some(0xff)), (&[0xc1], None)]
                 [usize::from(open % 3)];
@@ -292,7 +293,7 @@ impl Builder<'_> {
             out.extend(value);
         }
         close(&mut out, input.indefinite[0]);
-        if input.trailing[1] {
+        if input.trailing.0.is_some_and(|[_, payload]| payload) {
             out.push(0);
             self.rule(false);
         }
@@ -303,25 +304,27 @@ impl Builder<'_> {
         let input = self.input;
         let payload = self.payload();
         let genuine = [0xa1, 0x01, 0x38, 0x22];
-        let protected = input.protected.as_deref().unwrap_or(&genuine);
-        let signature = vec![1; input.signature_len.map_or(96, usize::from)];
+        let protected = input.protected.0.as_deref().unwrap_or(&genuine);
+        let signature = vec![1; input.signature_len.0.map_or(96, usize::from)];
         self.rule(protected == genuine && signature.len() == 96);
-        self.rule(!input.unprotected && !input.trailing[0]);
+        self.rule(
+            !input.unprotected.is_some() && !input.trailing.0.is_some_and(|[document, _]| document),
+        );
         let mut out = Vec::new();
-        if let Some(tag) = input.tag {
+        if let Some(tag) = input.tag.0 {
             let tag = if tag % 2 == 0 { 18 } else { tag };
             self.rule(tag == 18);
             out = encode(|encoder| encoder.tag(minicbor::data::Tag::new(tag)).map(drop));
         }
         out.extend(encode(|encoder| {
             encoder.array(4)?.bytes(protected)?;
-            match input.unprotected {
+            match input.unprotected.is_some() {
                 true => encoder.map(1)?.u8(4)?.u8(5)?,
                 false => encoder.map(0)?,
             };
             encoder.bytes(&payload)?.bytes(&signature).map(drop)
         }));
-        if input.trailing[0] {
+        if input.trailing.0.is_some_and(|[document, _]| document) {
             out.push(0);
         }
         out
@@ -339,7 +342,7 @@ impl Builder<'_> {
             configuration: CONFIGURATION,
             manifest: MANIFEST,
         };
-        match &self.input.evidence {
+        match &self.input.evidence.0 {
             None => {}
             Some(EvidenceChange::LeafIndex(index)) => evidence.leaf_index = *index,
             Some(EvidenceChange::TreeSize(size)) => evidence.tree_size = *size,

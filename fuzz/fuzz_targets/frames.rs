@@ -74,9 +74,8 @@ impl Input {
 fuzz_target!(|input: Input| {
     let traffic = TrafficKey { key: [1; 32], iv: [2; 12] };
     let mut sealer = FrameSealer::dangerous_standalone(input.suite(), &traffic, input.stream_id);
-    let (mut wire, mut expected, mut ends) =
-        (BytesMut::with_capacity(8 * MAX_SEALED_LEN), Vec::new(), Vec::new());
-    for piece in input.genuine.iter().take(8) {
+    let (mut wire, mut expected, mut ends) = (BytesMut::new(), Vec::new(), Vec::new());
+    for piece in input.genuine.iter().take(4) {
         let content = match &piece.content {
             Content::Bytes(bytes) => bytes.clone(),
             Content::Zeros(length) => vec![0; (*length).into()],

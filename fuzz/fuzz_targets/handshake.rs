@@ -10,6 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use rand::rngs::StdRng;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
+use steve_fuzz::seldom::Seldom;
 use steve_fuzz::world::{NOW_MS, PARAMETERS, SUITES, enclave, keys, rng};
 use steve_protocol::evidence::VerifiedEnclave;
 use steve_protocol::handshake::{
@@ -38,34 +39,34 @@ enum Action {
         generation: u8,
         aes: bool,
         early: bool,
-        late: bool,
+        late: Seldom<()>,
     },
     /// The server gets a hello, perhaps with a changed byte.
     Receive {
         client: u8,
-        change: Option<(u16, u8)>,
+        change: Seldom<(u16, u8)>,
     },
     /// The server answers without a look at what follows.
     Reply {
         server: u8,
     },
-    /// The server gets the early frame of any client, and answers.
+    /// The server gets the early frame of this client or another.
     Early {
         server: u8,
-        of: u8,
-        change: Option<u16>,
-        cut: u8,
+        of: Seldom<u8>,
+        change: Seldom<u16>,
+        cut: Seldom<u8>,
     },
     /// The server answers an early request whose frame was authentic.
     Answer {
         server: u8,
     },
-    /// The client gets any answer, perhaps with a changed byte.
+    /// The client, or another, gets an answer, perhaps with a changed byte.
     Finish {
-        client: u8,
+        client: Seldom<u8>,
         server: u8,
-        change: Option<(u16, u8)>,
-        late: bool,
+        change: Seldom<(u16, u8)>,
+        late: Seldom<()>,
     },
     Erase {
         generation: u8,
@@ -103,6 +104,8 @@ struct Answered {
 }
 
 struct Server {
+    /// Whose hello it is, perhaps changed.
+    client: usize,
     generation: usize,
     hello: ClientHello,
     /// What was received, which need not be what any client sent.
@@ -135,16 +138,17 @@ impl World {
     fn act(&mut self, action: &Action) {
         match action {
             Action::Start { generation, aes, early, late } => {
-                self.start(usize::from(*generation) % GENERATIONS, *aes, *early, *late);
+                let generation = usize::from(*generation) % GENERATIONS;
+                self.start(generation, *aes, *early, late.is_some());
             }
-            Action::Receive { client, change } => self.receive((*client).into(), *change),
+            Action::Receive { client, change } => self.receive((*client).into(), change.0),
             Action::Reply { server } => self.reply((*server).into()),
             Action::Early { server, of, change, cut } => {
-                self.early((*server).into(), (*of).into(), *change, *cut);
+                self.early((*server).into(), of.0, change.0, cut.0.unwrap_or(0));
             }
             Action::Answer { server } => self.answer((*server).into()),
             Action::Finish { client, server, change, late } => {
-                self.finish((*client).into(), (*server).into(), *change, *late);
+                self.finish(client.0, (*server).into(), change.0, late.is_some());
             }
             Action::Erase { generation } => {
                 self.keys[usize::from(*generation) % GENERATIONS] = None;
@@ -181,7 +185,8 @@ impl World {
         if self.clients.is_empty() || self.servers.len() == MAX_SERVERS {
             return;
         }
-        let client = &self.clients[client % self.clients.len()];
+        let index = client % self.clients.len();
+        let client = &self.clients[index];
         let encoded = changed(client.hello.clone(), change);
         let Ok(hello) = ClientHello::decode(&encoded) else { return };
         assert_eq!(hello.encode(), encoded);
@@ -194,6 +199,7 @@ impl World {
         assert!(alive, "nothing but a hello to living keys is received");
         assert_eq!(handshake.offers_early(), hello.early_data);
         self.servers.push(Server {
+            client: index,
             generation: client.generation,
             hello,
             encoded,
@@ -234,11 +240,9 @@ impl World {
         }
     }
 
-    fn early(&mut self, index: usize, of: usize, change: Option<u16>, cut: u8) {
-        if self.clients.is_empty() {
-            return;
-        }
-        let of = of % self.clients.len();
+    fn early(&mut self, index: usize, of: Option<u8>, change: Option<u16>, cut: u8) {
+        let Some(server) = pick(&mut self.servers, index) else { return };
+        let of = of.map_or(server.client, usize::from) % self.clients.len();
         let mut frame = self.clients[of].frame.to_vec();
         if let (Some(bit), false) = (change, frame.is_empty()) {
             let bit = usize::from(bit) % (frame.len() * 8);
@@ -314,8 +318,9 @@ impl World {
         server.answered = Some(Answered { hello, session, dispatched });
     }
 
-    fn finish(&mut self, client: usize, server: usize, change: Option<(u16, u8)>, late: bool) {
+    fn finish(&mut self, client: Option<u8>, server: usize, change: Option<(u16, u8)>, late: bool) {
         let Some(server) = pick(&mut self.servers, server) else { return };
+        let client = client.map_or(server.client, usize::from);
         let Some(client) = pick(&mut self.clients, client) else { return };
         let Some(answered) = &server.answered else { return };
         let length = match &client.started {

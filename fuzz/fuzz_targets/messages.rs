@@ -8,6 +8,7 @@ use bhttp::{Message, Mode};
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
 use steve_fuzz::app::{binding, convert};
+use steve_fuzz::seldom::Seldom;
 use steve_protocol::head::{
     RequestHead, ResponseHead, Trailers, encode_request, encode_response, encode_trailers,
 };
@@ -26,9 +27,9 @@ struct Input<'a> {
 }
 
 #[derive(Arbitrary, Debug)]
-enum Text<'a> {
-    Known(u8),
-    Any(&'a str),
+struct Text<'a> {
+    known: u8,
+    instead: Seldom<&'a str>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -100,10 +101,7 @@ fn of<'a>(known: &[&'a str], index: u8) -> &'a str {
 
 impl<'a> Text<'a> {
     fn or(&self, known: &[&'a str]) -> &'a str {
-        match self {
-            Self::Known(index) => of(known, *index),
-            Self::Any(text) => text,
-        }
+        self.instead.0.unwrap_or(of(known, self.known))
     }
 }
 

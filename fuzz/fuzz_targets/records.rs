@@ -15,11 +15,29 @@ use tempfile::TempDir;
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
-    Pins { origin: &'a str, text: &'a [u8] },
-    Policies { namespace: &'a str, text: &'a [u8] },
-    Profiles { text: &'a str },
-    Origin { url: &'a str },
-    Manifest { bytes: &'a [u8] },
+    /// A genuine store, with a byte changed or not.
+    Store {
+        origins: Vec<&'a str>,
+        change: Option<(u16, u8)>,
+        origin: Option<&'a str>,
+    },
+    Pins {
+        origin: &'a str,
+        text: &'a [u8],
+    },
+    Policies {
+        namespace: &'a str,
+        text: &'a [u8],
+    },
+    Profiles {
+        text: &'a str,
+    },
+    Origin {
+        url: &'a str,
+    },
+    Manifest {
+        bytes: &'a [u8],
+    },
 }
 
 /// In memory, if the system has that.
@@ -54,6 +72,25 @@ fn pins(origin: &str, text: &[u8]) {
             }
         }
     }
+}
+
+fn store(origins: &[&str], change: Option<(u16, u8)>, origin: Option<&str>) {
+    let path = DIRECTORY.path().join("genuine.json");
+    let _ = std::fs::remove_file(&path);
+    let store = FilePinStore::new(&path);
+    for (at, origin) in origins.iter().take(4).enumerate() {
+        let profile = PcrProfile::new([0, 1, 2].map(|index| (index, Pcr::from([9; 48]))));
+        let pin = Pin { profile: profile.expect("complete"), first_seen_ms: at as u64 };
+        let recorded = store.record(origin, &pin).expect("in memory");
+        let first = origins.iter().position(|other| other == origin).expect("it is there");
+        assert_eq!(recorded.first_seen_ms, first as u64, "the first record stays");
+    }
+    let Ok(mut text) = std::fs::read(&path) else { return };
+    if let Some((at, xor)) = change {
+        let at = usize::from(at) % text.len();
+        text[at] ^= xor;
+    }
+    pins(origin.unwrap_or(origins[0]), &text);
 }
 
 fn policies(namespace: &str, text: &[u8]) {
@@ -113,6 +150,7 @@ fn origin(url: &str) {
 
 fuzz_target!(|input: Input<'_>| {
     match input {
+        Input::Store { origins, change, origin } => store(&origins, change, origin),
         Input::Pins { origin, text } => pins(origin, text),
         Input::Policies { namespace, text } => policies(namespace, text),
         Input::Profiles { text } => profiles(text),

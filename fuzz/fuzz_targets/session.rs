@@ -9,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use steve_fuzz::order::{Piece, Seen};
+use steve_fuzz::seldom::Seldom;
 use steve_fuzz::wire::{C2S, Reader, S2C, Sealed, Step, Writer, view};
 use steve_fuzz::world::{NOW_MS, PARAMETERS, SUITES, enclave, keys, rng};
 use steve_protocol::MAX_SESSION_BYTES;
@@ -29,7 +30,7 @@ const ID: SessionId = [9; 16];
 struct Input {
     aes: bool,
     /// How much the keys are used at the beginning, in each direction.
-    used: [Used; 2],
+    used: Seldom<[Used; 2]>,
     actions: Vec<Action>,
 }
 
@@ -68,16 +69,15 @@ enum Id {
 
 #[derive(Arbitrary, Debug)]
 struct Delivery {
-    what: What,
+    /// What comes next, or something else.
+    instead: Seldom<What>,
     /// Length of the pieces it comes in.
     chunk: u8,
 }
 
 #[derive(Arbitrary, Debug)]
 enum What {
-    /// What comes next.
-    Next,
-    /// A part of it. The rest may never come.
+    /// A part of what comes next. The rest may never come.
     Part(u8),
     /// The next one with a bit flipped.
     Flipped(u16),
@@ -314,14 +314,14 @@ fn pick<T>(all: &mut [T], index: u8) -> Option<&mut T> {
 fn bytes(delivery: &Delivery, reader: &Reader, sealed: &Sealed) -> Vec<Bytes> {
     let next = sealed.frames.get(&(reader.direction, reader.id, reader.number));
     let next = next.and_then(|frames| frames.last()).map(|(frame, _)| frame.clone());
-    let mut bytes = match &delivery.what {
-        What::Next => next.unwrap_or_default().to_vec(),
-        What::Part(len) => {
+    let mut bytes = match &delivery.instead.0 {
+        None => next.unwrap_or_default().to_vec(),
+        Some(What::Part(len)) => {
             let frame = next.unwrap_or_default();
             let rest = frame.get(reader.received.len()..).unwrap_or_default();
             rest[..rest.len().min((*len).into())].to_vec()
         }
-        What::Flipped(bit) => {
+        Some(What::Flipped(bit)) => {
             let mut frame = next.unwrap_or_default().to_vec();
             let bits = frame.len() * 8;
             if bits > 0 {
@@ -330,11 +330,11 @@ fn bytes(delivery: &Delivery, reader: &Reader, sealed: &Sealed) -> Vec<Bytes> {
             }
             frame
         }
-        What::Any(index) if !sealed.all.is_empty() => {
+        Some(What::Any(index)) if !sealed.all.is_empty() => {
             sealed.all[usize::from(*index) % sealed.all.len()].to_vec()
         }
-        What::Any(_) => Vec::new(),
-        What::Junk(junk) => junk.clone(),
+        Some(What::Any(_)) => Vec::new(),
+        Some(What::Junk(junk)) => junk.clone(),
     };
     let chunk = if delivery.chunk == 0 { bytes.len().max(1) } else { delivery.chunk.into() };
     // As in the proxy, where what is received is sometimes shared.
@@ -349,10 +349,12 @@ fn bytes(delivery: &Delivery, reader: &Reader, sealed: &Sealed) -> Vec<Bytes> {
 }
 
 fuzz_target!(|input: Input| {
-    let used = input.used.map(|used| match used {
-        Used::No => 0,
-        Used::Half(below) => MAX_SESSION_BYTES / 2 - u64::from(below),
-        Used::Full(below) => MAX_SESSION_BYTES - u64::from(below) * 4,
+    let used = input.used.0.map_or([0; 2], |both| {
+        both.map(|used| match used {
+            Used::No => 0,
+            Used::Half(below) => MAX_SESSION_BYTES / 2 - u64::from(below),
+            Used::Full(below) => MAX_SESSION_BYTES - u64::from(below) * 4,
+        })
     });
     let mut world = World::new(input.aes, used);
     for action in &input.actions {

@@ -6,6 +6,7 @@ pub mod cbor;
 pub mod manifest;
 pub mod measure;
 pub mod order;
+pub mod seldom;
 pub mod wire;
 pub mod world;
 

@@ -1,6 +1,7 @@
 //! A model of SPEC.md, Sections 9.3 and 10.1: which frames may follow each other, written without a
 //! look at the code.
 
+use crate::seldom::Seldom;
 use arbitrary::Arbitrary;
 use steve_protocol::frame::FrameType;
 use steve_protocol::head::{encode_request, encode_response, encode_trailers};
@@ -24,7 +25,7 @@ pub struct Piece {
     /// What it holds.
     pub content: Content,
     /// As what: the one that fits, or any other.
-    pub disguise: Option<u8>,
+    pub disguise: Seldom<u8>,
     /// Whether it says to be the last.
     pub fin: bool,
 }
@@ -40,7 +41,7 @@ impl Piece {
             Content::Data(_) | Content::Junk => 1,
             Content::Reset(_) => 3,
         };
-        TYPES[self.disguise.map_or(fits, |any| usize::from(any % 4))]
+        TYPES[self.disguise.0.map_or(fits, |any| usize::from(any % 4))]
     }
 
     /// The bytes of the frame.
