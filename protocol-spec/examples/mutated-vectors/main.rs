@@ -157,6 +157,7 @@ fn key_config(encoded: &[u8]) {
         "hash": hex(config.hash()),
         "epoch": fields.epoch.to_string(),
         "not_after": fields.not_after.to_string(),
+        "instance": hex(fields.instance),
         "manifest_hash": hex(fields.manifest_hash),
         "configuration_hash": hex(fields.configuration_hash),
         "keys": keys.collect::<Vec<_>>(),
