@@ -25,8 +25,9 @@ const DEFAULT_CPUS: u32 = 2;
 /// The deployment, if nothing is missing. It is right if there are no mistakes.
 pub(super) fn deployment(given: &mut Given) -> Option<Deployment> {
     let command = command(given);
-    let encrypted = encrypted(given);
-    let settings = settings(given, encrypted);
+    let mode = given.text(Key::Mode);
+    let encrypted = encrypted(given, mode.as_ref());
+    let settings = settings(given, encrypted, mode.as_ref());
     let access = access(given, encrypted, settings);
     let domain = given.domain().map(|domain| domain.value);
     let manifest = manifest(given);
@@ -58,10 +59,9 @@ fn command(given: &mut Given) -> Option<Vec<String>> {
 }
 
 /// Whether STEVE is in front of the app.
-fn encrypted(given: &mut Given) -> bool {
+fn encrypted(given: &mut Given, mode: Option<&At<String>>) -> bool {
     let flag = given.flag(Key::E2e);
-    let mode = given.text(Key::Mode);
-    let by_mode = match mode.as_ref().map(|mode| (mode.line, mode.value.as_str())) {
+    let by_mode = match mode.map(|mode| (mode.line, mode.value.as_str())) {
         Some((_, "required" | "optional")) => Some(true),
         Some((_, "off")) => Some(false),
         Some((line, other)) => {
@@ -80,11 +80,11 @@ fn encrypted(given: &mut Given) -> bool {
         };
         given.wrong(block, format!("{says} contradicts e2e = {value} on line {line}"));
     }
-    flag.map(|flag| flag.value).or(by_mode).unwrap_or(false)
+    flag.map(|flag| flag.value).or(by_mode).unwrap_or(given.e2e_encryption.is_some())
 }
 
 /// The options of the proxy, which only make sense if there is one.
-fn settings(given: &mut Given, encrypted: bool) -> ProxySettings {
+fn settings(given: &mut Given, encrypted: bool, mode: Option<&At<String>>) -> ProxySettings {
     if !encrypted {
         for key in E2E_ENCRYPTION.into_iter().filter(|key| *key != Key::Mode) {
             if let Some(line) = given.line(key) {
@@ -105,10 +105,10 @@ fn settings(given: &mut Given, encrypted: bool) -> ProxySettings {
         }
     }
     let fallback = given.flag(Key::AllowPlaintextFallback);
-    let mode = given.text(Key::Mode).map(|mode| mode.value);
-    let optional = mode.as_deref() == Some("optional");
+    let mode = mode.map(|mode| mode.value.as_str());
+    let optional = mode == Some("optional");
     match &fallback {
-        Some(At { line, value: true }) if mode.as_deref() == Some("required") => {
+        Some(At { line, value: true }) if mode == Some("required") => {
             given.wrong(*line, "allow_plaintext_fallback contradicts mode = \"required\"");
         }
         Some(At { line, value: false }) if optional => {

@@ -2,21 +2,20 @@
 //!
 //! Values are literals: there is nothing that expressions could refer to.
 
-use super::given::{At, COMMON, E2E_ENCRYPTION, Given, Key, Value};
+use super::given::{At, COMMON, E2E_ENCRYPTION, Given, Key, Mistake, Value};
 use hcl_edit::Span;
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, Body, Structure};
 
-pub(super) fn parse(text: &str) -> Given {
+/// Errors if it is no HCL, or gives an attribute twice: what else there is wrong is not known then.
+pub(super) fn parse(text: &str) -> Result<Given, Mistake> {
+    let body = hcl_edit::parser::parse_body(text).map_err(|error| {
+        let message = format!("no HCL: {}", error.message().replace('\n', "; "));
+        Mistake { line: error.location().line(), message }
+    })?;
     let mut reader = Reader { text, given: Given::default() };
-    match hcl_edit::parser::parse_body(text) {
-        Ok(body) => reader.body(&body, &COMMON, &["network"]),
-        Err(error) => {
-            let (line, message) = (error.location().line(), error.message());
-            reader.given.wrong(line, format!("no HCL: {}", message.replace('\n', "; ")));
-        }
-    }
-    reader.given
+    reader.body(&body, &COMMON, &["network"]);
+    Ok(reader.given)
 }
 
 struct Reader<'a> {

@@ -73,7 +73,7 @@ pub(crate) fn run(
 fn deployment(form: Form, text: &str) -> Result<deployment::Deployment, Vec<Mistake>> {
     let mut given = match form {
         Form::Procfile => procfile::parse(text),
-        Form::Hcl => hcl::parse(text),
+        Form::Hcl => hcl::parse(text).map_err(|mistake| vec![mistake])?,
     };
     let deployment = check::deployment(&mut given);
     let Given { mut mistakes, .. } = given;

@@ -117,14 +117,17 @@ fn contradictions_of_hcl() {
     let e2e =
         |e2e: &str, attributes: &str| format!("{}e2e = {e2e}\nports = [1]\n", block(attributes));
     let cases: [(String, &[&str]); 22] = [
-        ("run = \"/a\"\nports = [1\n".into(), &["3: no HCL"]),
+        ("run = \"/a\"\nports = [1\n".into(), &["2: no HCL"]),
         ("run = \"/a\"\nports = [\n1,\n2]\n".into(), &["2: several ports without http_port"]),
         (
             "run = \"/a\"\nports = [\n49500,\n\"x\"]\n".into(),
             &["3: port 49500 is reserved", "4: ports has `x`, which is no port"],
         ),
         ("run = \"/a\"\nports = []\n".into(), &["2: ports is an empty list"]),
-        ("run = \"/a\"\nports = [1.5, -1]\n".into(), &["2: only strings"]),
+        (
+            "run = \"/a\"\nports = [1.5, -1]\n".into(),
+            &["2: ports has `-1`, which is no port", "2: ports has `1.5`"],
+        ),
         ("run = [\"/a\", 1]\nports = x\n".into(), &["2: only strings"]),
         ("run = [\"a\"]\nports = 1\n".into(), &["1: run: it must start with an absolute path"]),
         ("run = \"/a\"\nports = 1\ndomain = [\"a.example\"]\n".into(), &["3: domain is one value"]),
@@ -177,7 +180,7 @@ fn contradictions_of_hcl() {
 #[test]
 fn repeated_keys_of_hcl_are_refused_with_a_line() {
     let found = mistakes(Form::Hcl, "run = \"/a\"\nports = [1]\nports = [2]\n");
-    assert!(found.len() == 1 && found[0].starts_with("3: "), "{found:?}");
+    assert!(found.len() == 1 && found[0].starts_with("3: no HCL"), "{found:?}");
 }
 
 #[test]
