@@ -199,13 +199,14 @@ def raw(port: int) -> None:
 
 
 def exchange(port: int, request: bytes) -> bytes:
-    """What comes back until the end, or until nothing comes for a while."""
+    """What comes back until the end, or until nothing more comes for a while."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
         connection.sendall(request)
         try:
             while block := connection.recv(65536):
                 answer += block
+                connection.settimeout(0.5)
         except (TimeoutError, ConnectionResetError):
             pass
     return answer
