@@ -92,7 +92,7 @@ fn settings(given: &mut Given, encrypted: bool, mode: Option<&At<String>>) -> Pr
             }
         }
     }
-    let key_exchange = given.list(Key::KeyExchange);
+    let key_exchange = given.list(Key::Suites);
     for At { line, value } in &key_exchange {
         if let Err(error) = parse_suites(std::slice::from_ref(value)) {
             given.wrong(*line, format!("key_exchange: {error}"));

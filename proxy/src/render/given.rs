@@ -18,7 +18,7 @@ pub(super) enum Key {
     Cpus,
     Debug,
     Mode,
-    KeyExchange,
+    Suites,
     CorsOrigins,
     AllowPlaintextFallback,
 }
@@ -40,7 +40,7 @@ pub(super) const COMMON: [Key; 11] = [
 
 /// Keys of the block `e2e_encryption`, in HCL alone.
 pub(super) const E2E_ENCRYPTION: [Key; 4] =
-    [Key::Mode, Key::KeyExchange, Key::CorsOrigins, Key::AllowPlaintextFallback];
+    [Key::Mode, Key::Suites, Key::CorsOrigins, Key::AllowPlaintextFallback];
 
 impl Key {
     pub(super) fn name(self) -> &'static str {
@@ -57,7 +57,7 @@ impl Key {
             Self::Cpus => "cpus",
             Self::Debug => "debug",
             Self::Mode => "mode",
-            Self::KeyExchange => "key_exchange",
+            Self::Suites => "key_exchange",
             Self::CorsOrigins => "cors_origins",
             Self::AllowPlaintextFallback => "allow_plaintext_fallback",
         }
@@ -69,7 +69,7 @@ impl Key {
             Self::Ports
                 | Self::AppSources
                 | Self::EnclaveSources
-                | Self::KeyExchange
+                | Self::Suites
                 | Self::CorsOrigins
         )
     }
