@@ -40,6 +40,9 @@ impl X25519Key {
         let prk = extract(&suite, b"", b"dkp_prk", ikm.as_slice());
         let mut private: Secret = Box::default();
         expand(&suite, &prk, b"sk", b"", &mut private);
+        // As the crate `hpke` encodes it (RFC 7748, Section 5).
+        private[0] &= 0b1111_1000;
+        private[31] = private[31] & 0b0111_1111 | 0b0100_0000;
         let key = Self::new(&private);
         (private, key)
     }
