@@ -1,7 +1,7 @@
 //! Responses that the proxy makes itself, inside the channel (SPEC.md, Section 13.3).
 
 use crate::idempotent::{KeyError, MalformedKey};
-use bytes::BytesMut;
+use steve_protocol::frame::Output;
 use steve_protocol::head::{HeadError, encode_response};
 use steve_protocol::stream::{MessageSealer, Response, SealError};
 
@@ -59,7 +59,7 @@ impl AppError {
         self,
         bodiless: bool,
         sealer: &mut MessageSealer<Response>,
-        out: &mut BytesMut,
+        out: &mut impl Output,
     ) -> Result<(), SealError> {
         let (status, code) = self.parts();
         let body = match self.option() {

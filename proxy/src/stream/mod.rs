@@ -9,6 +9,7 @@ mod outbound;
 mod prefix;
 mod request;
 mod response;
+mod sealed;
 mod source;
 mod ticks;
 pub(crate) mod tunnel;
