@@ -147,3 +147,68 @@ fn aad(
     aad[31..].copy_from_slice(&sequence.to_be_bytes());
     aad
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: SessionId = [4; 16];
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn keys() -> Keys {
+        let transcript = Transcript {
+            key_exchange: "X25519",
+            client_nonce: &[1; 32],
+            client_key_material: &[2; 32],
+            server_key_material: &[3; 32],
+            session_id: &ID,
+            context_hash: &[5; 32],
+        };
+        Keys::derive(&[6; 32], transcript.hash())
+    }
+
+    /// Computed apart from this code, with Python's hmac and the AESGCM of its package cryptography.
+    const CONFIRMATION: [u8; 48] = [
+        0x29, 0xb3, 0x84, 0xf8, 0xa2, 0x41, 0xb0, 0xb8, 0xe6, 0x39, 0x9d, 0xb1, 0xdd, 0x50, 0xf2,
+        0xff, 0xb9, 0x37, 0x6e, 0x2f, 0x3b, 0xdc, 0xd8, 0xe4, 0x51, 0x9c, 0xec, 0x8d, 0x36, 0x76,
+        0x50, 0xb5, 0x49, 0xe8, 0xf2, 0x1a, 0xd1, 0x37, 0xdb, 0xbc, 0x2d, 0x22, 0x42, 0x27, 0x6b,
+        0xb6, 0x11, 0x2f,
+    ];
+
+    #[test]
+    fn a_worked_example() {
+        let keys = keys();
+        let hash = "26ec70463c1c175d92d3f05950599b4dba92783508033ff039fbe3689958bbee";
+        assert_eq!(hex(&keys.transcript_hash), hash);
+        let binder = "4004eda8f9a6b938b6aab7d4eb6ccd8d29a969caa267119fb664a89b11f89f02";
+        assert_eq!(hex(&keys.binder), binder);
+        let mut sealed = CONFIRMATION;
+        assert_eq!(keys.open(Message::Confirmation, &ID, 0, &mut sealed), Ok(32));
+        assert!(keys.is_transcript_hash(&sealed[..32]));
+        assert!(!keys.is_transcript_hash(&sealed[..31]));
+        let mut out = [0; 5 + TAG_LEN];
+        keys.seal(Message::Application, &ID, 7, b"hello", &mut out);
+        assert_eq!(hex(&out), "3b03d81e186292e34259ea65f27dfcfd890f1e1c5c");
+    }
+
+    #[test]
+    fn opens_nothing_else() {
+        let keys = keys();
+        let open = |kind, id: &SessionId, sequence, mut sealed: Vec<u8>| {
+            keys.open(kind, id, sequence, &mut sealed)
+        };
+        let sealed = CONFIRMATION.to_vec();
+        let refused = Err(NotAuthentic);
+        assert_eq!(open(Message::Application, &ID, 0, sealed.clone()), refused);
+        assert_eq!(open(Message::Confirmation, &ID, 1, sealed.clone()), refused);
+        assert_eq!(open(Message::Confirmation, &[5; 16], 0, sealed), refused);
+        assert_eq!(open(Message::Confirmation, &ID, 0, vec![0; TAG_LEN - 1]), refused);
+        // What goes in one direction does not come back in the other.
+        let mut own = vec![0; 32 + TAG_LEN];
+        keys.seal(Message::Confirmation, &ID, 0, &keys.transcript_hash, &mut own);
+        assert_eq!(open(Message::Confirmation, &ID, 0, own), refused);
+    }
+}

@@ -193,3 +193,47 @@ impl Pool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    fn session(number: u8) -> Arc<Session> {
+        Session::new([number; 16], Keys::derive(&[number; 32], [number; 32]))
+    }
+
+    fn refusal(sessions: &Sessions, number: u8) -> Option<Refusal> {
+        sessions.get(&[number; 16]).err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lifetimes() {
+        let limits = Limits { session_lifetime: Duration::from_secs(60), ..Limits::default() };
+        let sessions = Sessions::new(&limits);
+        sessions.insert(session(1));
+        assert_eq!(refusal(&sessions, 1), Some(Refusal::NotConfirmed));
+        advance(limits.unconfirmed_lifetime).await;
+        assert_eq!(refusal(&sessions, 1), Some(Refusal::UnknownSession));
+        lock(&sessions.0).confirmed.insert(session(2));
+        advance(LEAST_LIFETIME - Duration::from_secs(1)).await;
+        assert_eq!(refusal(&sessions, 2), None);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(refusal(&sessions, 2), Some(Refusal::UnknownSession));
+        lock(&sessions.0).confirmed.sweep();
+        assert_eq!(sessions.counts().0, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_unused_for_longest_makes_room() {
+        let limits = Limits { max_unconfirmed: 2, ..Limits::default() };
+        let sessions = Sessions::new(&limits);
+        for number in 1..=3 {
+            sessions.insert(session(number));
+            advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(refusal(&sessions, 1), Some(Refusal::UnknownSession));
+        assert_eq!(refusal(&sessions, 2), Some(Refusal::NotConfirmed));
+        assert_eq!(sessions.counts(), (0, 2));
+    }
+}
