@@ -137,7 +137,7 @@ fn app_request(
 
 /// A value's characters become the bytes with the same numbers, as in requests of a web page.
 fn field_value(value: &str) -> Result<Vec<u8>, AppError> {
-    let bytes = value.chars().map(|char| u8::try_from(char));
+    let bytes = value.chars().map(u8::try_from);
     bytes.collect::<Result<_, _>>().map_err(|_| AppError::MalformedRequest)
 }
 
