@@ -124,6 +124,20 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PREFIX=POLICY", env = "STEVE_PADDING", value_delimiter = ';')]
     padding: Vec<String>,
 
+    /// Also serve clients of the protocol STEVE-E2P-V2, with the key exchange of --suites if that is
+    /// X-Wing, with X25519 otherwise. Clients see this attested.
+    #[cfg(feature = "e2p-v2")]
+    #[arg(
+        long = "e2p-v2",
+        env = "STEVE_E2P_V2",
+        num_args = 0..=1,
+        value_parser = BoolishValueParser::new(),
+        default_value_t = false,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    e2p_v2: bool,
+
     /// File to send along with evidence, attested: up to 65535 bytes of any form.
     #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
     manifest: Option<PathBuf>,
@@ -211,6 +225,8 @@ impl Serve {
             upgrades: items(&self.upgrades),
             early_data: self.early_data,
             padding: items(&self.padding),
+            #[cfg(feature = "e2p-v2")]
+            e2p_v2: self.e2p_v2,
             metrics_listen: self.metrics_listen,
             metrics_vsock_port: self.metrics_vsock_port,
             limits: Limits { key_rotation, ..self.limits.limits() },

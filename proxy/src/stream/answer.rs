@@ -19,7 +19,8 @@ pub(crate) enum AppError {
 }
 
 impl AppError {
-    fn parts(self) -> (u16, &'static str) {
+    /// Status and error code.
+    pub(crate) fn parts(self) -> (u16, &'static str) {
         match self {
             Self::MalformedRequest => (400, "malformed_request"),
             Self::HeadTooLarge | Self::TooManyFields => (431, "head_too_large"),
