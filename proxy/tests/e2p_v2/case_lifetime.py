@@ -1,0 +1,23 @@
+"""Sessions that wait for their confirmation too long."""
+
+from __future__ import annotations
+
+import time
+
+import wire
+from report import Skip
+from session import CONFIRM
+from target import Target
+
+GRACE = 2.0
+
+
+def run(t: Target) -> None:
+    with t.check("a session not confirmed within expires_in_seconds: 401"):
+        session = t.unconfirmed()
+        if session.expires_in > t.longest_wait:
+            raise Skip(f"expires after {session.expires_in} s; --wait {session.expires_in} waits for it")
+        confirmed = t.session()
+        time.sleep(session.expires_in + GRACE)
+        t.refused(CONFIRM, wire.encode(session.confirmation()), 401)
+        t.alive(confirmed)
