@@ -6,11 +6,13 @@ import hashlib
 import json
 from typing import Any
 
-import wire
 from app import filler
 from report import expect, expect_in
-from session import REQUEST, Refused, Response, Session, WireError, inner_request
+from session import REQUEST, Refused, Response, Session, inner_request
 from target import Target
+
+import wire
+from wire import WireError
 
 RESPONSE_BODY_LIMIT = 33_554_432
 CERTAIN_REQUEST_BODY = 16 << 20
@@ -24,7 +26,9 @@ def run(t: Target) -> None:
     hostile(t)
 
 
-def echo(session: Session, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> dict[str, Any]:
+def echo(
+    session: Session, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
+) -> dict[str, Any]:
     response = session.request(method, path, headers, body)
     expect("status", 200, response.status)
     out: dict[str, Any] = json.loads(response.body or b"")
@@ -59,10 +63,10 @@ def requests(t: Target) -> None:
     with t.check("nothing of the outer request comes to the app"):
         number = session.next()
         body = wire.encode(session.envelope(number, wire.encode(inner_request("GET", "/echo"))))
-        outer = {"X-Outer": "1", "Cookie": "outer=1", "Authorization": "outer", "Origin": "https://outer.example", "User-Agent": "outer"}
+        outer = {name: "https://outer.example" for name in ("X-Outer", "Cookie", "Authorization", "Origin", "User-Agent")}
         reply = t.outer.post(REQUEST, body, outer)
         plaintext = session.open(reply.body, number)
-        if b"outer" in plaintext.lower().replace(b"steve-outer", b""):
+        if b"outer" in plaintext.lower():
             raise AssertionError(plaintext[:300])
 
 
@@ -217,10 +221,10 @@ def hostile(t: Target) -> None:
             for one in ("content-length", "host", "transfer-encoding"):
                 expect_in(f"number of {one}", (0, 1), len(seen(described, one)))
     with t.check("answers from a used session are not those of another"):
-        one, two = t.session(), t.session()
-        answer = t.outer.post_cbor(REQUEST, wire.encode(one.envelope(1, wire.encode(inner_request("GET", "/echo")))))
+        first, other = t.session(), t.session()
+        answer = t.outer.post_cbor(REQUEST, wire.encode(first.envelope(1, wire.encode(inner_request("GET", "/echo")))))
         try:
-            two.open(answer, 1)
+            other.open(answer, 1)
         except WireError:
             return
         raise AssertionError("opened")

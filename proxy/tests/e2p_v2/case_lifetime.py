@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-import wire
 from report import Skip
 from session import CONFIRM
 from target import Target
+
+import wire
 
 GRACE = 2.0
 

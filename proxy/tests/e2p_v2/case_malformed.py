@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-import wire
 from keys import APPLICATION, CONFIRMATION, TO_CLIENT, sequence_bytes
 from report import expect_in
 from session import CBOR, CONFIRM, REQUEST, SESSION, Offer, Session, inner_request
 from target import REFUSALS, Target, expect_error
+
+import wire
 
 TERABYTE = 1 << 40
 UNBOUNDED = 160 << 20
@@ -57,6 +58,11 @@ def encodings(t: Target) -> None:
             fields = request_of(session)
 
 
+def flipped(data: bytes, index: int) -> bytes:
+    """With one bit of this byte changed."""
+    return bytes([*data[:index], data[index] ^ 1 << index % 8, *data[index + 1 :]])
+
+
 def envelope_values(t: Target) -> None:
     session, unconfirmed = t.session(), t.unconfirmed()
     good = request_of(session)
@@ -88,8 +94,7 @@ def envelope_values(t: Target) -> None:
         t.refused(REQUEST, wire.encode(session.envelope(0, plaintext)), 400, 409)
     with t.check("request envelope: a bit of each byte of the ciphertext"):
         for i in range(len(ciphertext)):
-            changed = bytes([*ciphertext[:i], ciphertext[i] ^ 1 << i % 8, *ciphertext[i + 1 :]])
-            t.refused(REQUEST, wire.encode({**good, "ciphertext": changed}), 400)
+            t.refused(REQUEST, wire.encode({**good, "ciphertext": flipped(ciphertext, i)}), 400)
     with t.check("request envelope: every shorter piece of it"):
         whole = wire.encode(good)
         for end in range(len(whole)):
@@ -98,8 +103,7 @@ def envelope_values(t: Target) -> None:
         confirmation = unconfirmed.confirmation()
         sealed = confirmation["ciphertext"]
         for i in range(len(sealed)):
-            changed = bytes([*sealed[:i], sealed[i] ^ 1 << i % 8, *sealed[i + 1 :]])
-            t.refused(CONFIRM, wire.encode({**confirmation, "ciphertext": changed}), 400)
+            t.refused(CONFIRM, wire.encode({**confirmation, "ciphertext": flipped(sealed, i)}), 400)
         unconfirmed.confirm()
     for name, kind, direction in (
         ("the type of a confirmation", CONFIRMATION, 0),
@@ -113,9 +117,8 @@ def envelope_values(t: Target) -> None:
         envelope = session.envelope(number, wire.encode(inner_request("GET", "/echo")))
         answer = t.outer.post_cbor(REQUEST, wire.encode(envelope))
         t.refused(REQUEST, answer, 400, 409)
-    with t.check("request envelope: after all these, the good one is accepted"):
-        with t.app_sees(1):
-            session.open(t.outer.post_cbor(REQUEST, wire.encode(good)), 1)
+    with t.check("request envelope: after all these, the good one is accepted"), t.app_sees(1):
+        session.open(t.outer.post_cbor(REQUEST, wire.encode(good)), 1)
 
 
 def plaintexts(t: Target) -> None:
@@ -153,6 +156,13 @@ def outer(t: Target, path: str, body: bytes) -> None:
         t.outer.post_cbor(path, body)
 
 
+def unbounded() -> Iterator[bytes]:
+    piece = bytes(1 << 20)
+    for _ in range(UNBOUNDED // len(piece)):
+        yield piece
+    raise AssertionError(f"{UNBOUNDED} bytes were read")
+
+
 def oversized(t: Target) -> None:
     for path in (SESSION, CONFIRM):
         with t.check(f"{path}: a body of 1 MiB"):
@@ -165,15 +175,8 @@ def oversized(t: Target) -> None:
             fields = {"Content-Type": CBOR, "Content-Length": str(TERABYTE)}
             expect_in("status", (400, 413), t.outer.call("POST", path, b"\xa4", fields).status)
         with t.check(f"{path}: a body without an end is refused"), t.app_sees(0):
-            piece = b"\0" * (1 << 20)
-
-            def pieces() -> Iterator[bytes]:
-                for _ in range(UNBOUNDED // len(piece)):
-                    yield piece
-                raise AssertionError(f"{UNBOUNDED} bytes were read")
-
             try:
-                status = t.outer.call("POST", path, pieces(), {"Content-Type": CBOR}).status
+                status = t.outer.call("POST", path, unbounded(), {"Content-Type": CBOR}).status
             except ConnectionError:
                 continue
             expect_in("status", (400, 413), status)

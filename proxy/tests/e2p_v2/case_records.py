@@ -6,10 +6,11 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import wire
 from report import expect
 from session import REQUEST, Session, inner_request
 from target import Target
+
+import wire
 
 WINDOW = 64
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import wire
 from app import BOOTSTRAP
-from proxy import EndedEarly
 from report import expect, expect_in
 from session import CBOR, CONFIRM, REQUEST, SESSION, Offer, Reply
 from target import ORIGIN, REFUSALS, Target, expect_error
+
+import wire
+from proxy import EndedEarly
 
 ENDPOINTS = (SESSION, CONFIRM, REQUEST)
 ALLOW_ORIGIN = "access-control-allow-origin"

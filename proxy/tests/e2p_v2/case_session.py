@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 import attestation
-import wire
 from keys import APPLICATION, CONFIRMATION, SUITES, TO_CLIENT, other_suite
 from report import expect
 from session import CONFIRM, REQUEST, SESSION, Offer, Refused, Session, inner_request
 from target import Target, expect_error
+
+import wire
 
 
 def run(t: Target) -> None:
@@ -37,7 +40,8 @@ def establishment(t: Target) -> None:
         for name, of in (("session_id", one.keys.session_id), ("material", one.server_material), ("binder", one.keys.binder)):
             if of in (two.keys.session_id, two.server_material, two.keys.binder):
                 raise AssertionError(f"{name} is the same")
-    for what, suite in (("of another deployment", other_suite(t.suite).name), ("unknown", "X448"), ("in lower case", t.suite.name.lower())):
+    wrong = {"of another deployment": other_suite(t.suite).name, "unknown": "X448", "in lower case": t.suite.name.lower()}
+    for what, suite in wrong.items():
         with t.check(f"a suite {what} is refused"):
             offer = Offer(other_suite(t.suite) if suite in SUITES else t.suite)
             t.refused(SESSION, wire.encode({**offer.fields(), "key_exchange": suite}), 400)
@@ -82,14 +86,15 @@ def refuses(session: Session, root: bytes, **changed: object) -> None:
 
 def materials(t: Target) -> None:
     good = Offer(t.suite).fields()
-    values = {
+    material: bytes = good["client_key_material"]
+    values: dict[str, list[Any]] = {
         "version": [0, 1, 3, (1 << 64) - 1],
         "client_nonce": [b"", bytes(31), bytes(33)],
         "context_hash": [b"", bytes(31), bytes(33)],
         "client_key_material": [
             b"",
-            good["client_key_material"][:-1],
-            good["client_key_material"] + b"\0",
+            material[:-1],
+            material + b"\0",
             Offer(other_suite(t.suite)).fields()["client_key_material"],
             weak_material(t),
         ],
@@ -105,7 +110,7 @@ def weak_material(t: Target) -> bytes:
     """All-zero X25519 point, or an ML-KEM encapsulation key with coefficients above the modulus."""
     if t.suite.name == "X25519":
         return bytes(32)
-    return b"\xff" * 1184 + Offer(SUITES["X25519"]).fields()["client_key_material"]
+    return b"\xff" * 1184 + SUITES["X25519"].client_material(bytes(32))
 
 
 def not_usable(t: Target, session: Session) -> None:
@@ -122,14 +127,14 @@ def confirmation(t: Target) -> None:
         session = t.session()
         t.refused(CONFIRM, wire.encode(session.confirmation()), 409)
         t.alive(session)
-    wrong = {
+    hashes: dict[str, Callable[[Session], bytes]] = {
         "the hash with a bit changed": lambda s: bytes([s.transcript[0] ^ 1]) + s.transcript[1:],
         "no plaintext": lambda s: b"",
         "31 bytes of the hash": lambda s: s.transcript[:-1],
         "a byte after the hash": lambda s: s.transcript + b"\0",
         "the hash of another session": lambda s: t.unconfirmed().transcript,
     }
-    for name, plaintext in wrong.items():
+    for name, plaintext in hashes.items():
         with t.check(f"a confirmation of {name} is refused and confirms nothing"):
             session = t.unconfirmed()
             envelope = session.envelope(0, plaintext(session), CONFIRMATION)

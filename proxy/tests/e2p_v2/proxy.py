@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app import App
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-
-from app import App
 from session import Outer
 from target import ORIGIN
 

@@ -14,11 +14,12 @@ from pathlib import Path
 # The documents and X-Wing are those of the Python implementation of SPEC.md.
 sys.path.append(str(Path(__file__).resolve().parents[3] / "protocol-spec" / "vectors"))
 
-import app  # noqa: E402
-from keys import SUITES  # noqa: E402
-from proxy import Launcher  # noqa: E402
-from report import Report, TimedOut  # noqa: E402
-from target import Target  # noqa: E402
+import app
+from keys import SUITES
+from report import Report, TimedOut
+from target import Target
+
+from proxy import Launcher
 
 CASES = ["session", "malformed", "records", "app", "routing", "lifetime"]
 TOTAL_LIMIT = 1200

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import attestation
-import wire
 from keys import APPLICATION, CONFIRMATION, TO_CLIENT, TO_SERVER, VERSION, Keys, Suite, sequence_bytes, transcript_hash
+
+import wire
+from steve3.document import Document
 from wire import WireError
 
 SESSION, CONFIRM, REQUEST = "/e2p/v2/session", "/e2p/v2/confirm", "/e2p/v2/request"
@@ -147,7 +149,7 @@ class Session:
         document, expires = answer["attestation_document"], answer["expires_in_seconds"]
         return cls(outer, offer, keys, transcript, material, document, expires)
 
-    def verify(self, root: bytes, **changed: Any) -> attestation.Document:
+    def verify(self, root: bytes, **changed: Any) -> Document:
         """`changed` replaces what the document must say."""
         expected = {
             "nonce": self.offer.nonce,

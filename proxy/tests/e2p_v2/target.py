@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import wire
 from app import App
 from keys import Suite
 from report import Report, expect, expect_in
 from session import REQUEST, Offer, Outer, Reply, Session
+
+import wire
 
 ORIGIN = "https://app.example"
 REFUSALS = (400, 401, 403, 404, 405, 408, 409, 411, 413, 415, 425)
