@@ -1,7 +1,8 @@
-"""Sessions that wait for their confirmation too long."""
+"""How long sessions live."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 from report import Skip
@@ -11,6 +12,7 @@ from target import Target
 import wire
 
 GRACE = 2.0
+SHORT = 2
 
 
 def run(t: Target) -> None:
@@ -22,3 +24,9 @@ def run(t: Target) -> None:
         time.sleep(session.expires_in + GRACE)
         t.refused(CONFIRM, wire.encode(session.confirmation()), 401)
         t.alive(confirmed)
+    limits = {f"STEVE_SESSION_{name}": str(SHORT) for name in ("LIFETIME", "IDLE_TIMEOUT")}
+    with t.start(limits) as (outer, root), t.check("limits of other sessions do not shorten the half hour of these"):
+        short = dataclasses.replace(t, outer=outer, root=root)
+        session = short.session()
+        time.sleep(SHORT + GRACE)
+        short.alive(session)
