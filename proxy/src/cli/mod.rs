@@ -2,11 +2,15 @@
 
 mod limits;
 mod relay;
+#[cfg(feature = "render")]
+mod render;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limits::LimitArgs;
 pub(crate) use relay::RelayArgs;
+#[cfg(feature = "render")]
+pub(crate) use render::RenderArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +32,12 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// On the host: pass TCP connections on to an enclave, over vsock.
     Relay(RelayArgs),
+    /// In an enclave whose app does without STEVE: pass vsock connections on to its ports. The host
+    /// sees everything.
+    Expose(Expose),
+    /// Write what a deployment needs, as a Procfile or HCL describes it.
+    #[cfg(feature = "render")]
+    Render(RenderArgs),
     /// Show the whole path on this machine: client, untrusted host, proxy and app.
     #[cfg(feature = "demo")]
     Demo {
@@ -145,6 +155,23 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Expose {
+    /// Vsock ports to listen on, and the app's ports on the loopback interface.
+    #[arg(
+        long,
+        value_name = "PORTS",
+        env = "STEVE_EXPOSE_PORTS",
+        value_delimiter = ',',
+        required = true,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub(crate) ports: Vec<u16>,
+
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 #[derive(Debug, Args)]
