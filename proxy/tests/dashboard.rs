@@ -10,8 +10,8 @@ use common::{Fixture, app, outer};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use steve_proxy::relay::{self, RelayConfig};
 use steve_protocol::suite::Suite;
+use steve_proxy::relay::{self, RelayConfig};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
