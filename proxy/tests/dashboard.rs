@@ -10,6 +10,7 @@ use common::{Fixture, app, outer};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 use steve_protocol::suite::Suite;
 use steve_proxy::relay::{self, RelayConfig};
 use tokio::io::AsyncReadExt;
@@ -69,7 +70,7 @@ async fn proxy() -> String {
     Call::get("/").send(proxy.address, &session).await.unwrap();
     assert_eq!(outer::call(proxy.address, "GET", "/unencrypted", "").await.status, 403);
     assert_eq!(outer::call(proxy.address, "POST", "/e2p/v2/session", "x").await.status, 400);
-    scrape(proxy.running.metrics_addr().unwrap()).await
+    scrape(proxy.running.metrics_addr().unwrap(), "steve_streams_ended_total{").await
 }
 
 /// The metrics of a relay that has lost a connection.
@@ -85,22 +86,22 @@ async fn relay() -> String {
     let mut client = TcpStream::connect(running.local_addrs()[0]).await.unwrap();
     let end = client.read(&mut [0]).await;
     assert!(!matches!(end, Ok(1..)), "{end:?}");
-    drop(client);
-    let metrics = running.metrics_addr().unwrap();
-    for _ in 0..500 {
-        let text = scrape(metrics).await;
-        if text.contains("steve_relay_connections_ended_total{") {
-            return text;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("the end of the connection is not counted");
+    scrape(running.metrics_addr().unwrap(), "steve_relay_connections_ended_total{").await
 }
 
-async fn scrape(address: SocketAddr) -> String {
-    let answer = outer::call(address, "GET", "/metrics", "").await;
-    assert_eq!(answer.status, 200);
-    String::from_utf8(answer.body.to_vec()).unwrap()
+/// The metrics, once an end that is counted last is among them.
+async fn scrape(address: SocketAddr, end: &str) -> String {
+    let mut text = String::new();
+    for _ in 0..500 {
+        let answer = outer::call(address, "GET", "/metrics", "").await;
+        assert_eq!(answer.status, 200);
+        text = String::from_utf8(answer.body.to_vec()).unwrap();
+        if text.contains(end) {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("no {end} in\n{text}");
 }
 
 /// All queries in the dashboard, one a line.
