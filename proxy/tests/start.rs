@@ -54,6 +54,11 @@ fn settings_that_cannot_be_used_are_named() {
         let all = refusal(&[(name, value)], &[]);
         assert!(all.contains(said), "{all}");
     }
+    #[cfg(feature = "e2p-v2")]
+    {
+        let all = refusal(&[("STEVE_E2P_V2_KEY_EXCHANGE", "XWING-DRAFT6")], &[]);
+        assert!(all.contains("`XWING-DRAFT6` is no key exchange of E2P v2"), "{all}");
+    }
     let mut manifest = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut manifest, &vec![b'x'; 65_536]).unwrap();
     let all = refusal(&[("STEVE_MANIFEST", manifest.path().to_str().unwrap())], &[]);

@@ -1,0 +1,111 @@
+//! The memory that is set apart for messages, of which every one is held whole, and what one peer may
+//! have of it.
+
+use super::MAX_BODY;
+use crate::limits::{Budget, Share};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Part of the memory for connections and streams that is set apart.
+const PART: usize = 4;
+/// One session, and one connection, may have one of so many parts of that.
+const PEERS: usize = 2;
+/// The most that one exchange takes in bytes: its request, which the app may not have read to the end,
+/// and its response in two places while it moves to a larger one.
+const LARGEST_EXCHANGE: usize = 3 * MAX_BODY;
+
+/// All of it.
+pub(super) struct Memory {
+    all: Share,
+    peer_bytes: usize,
+    _set_apart: Option<OwnedSemaphorePermit>,
+}
+
+/// What a message may be held in: memory of all, counted for its peers too.
+#[derive(Clone)]
+pub(super) struct Place {
+    all: Share,
+    peers: Vec<Share>,
+}
+
+/// Memory that is taken, until it is dropped.
+pub(super) struct Room {
+    _all: OwnedSemaphorePermit,
+    _peers: Vec<OwnedSemaphorePermit>,
+}
+
+impl Memory {
+    /// To be called before anything else takes of the budget.
+    pub(super) fn new(budget: &Budget) -> Self {
+        let bytes = budget.usage().1 / PART;
+        let peer_bytes = bytes / PEERS;
+        if peer_bytes < LARGEST_EXCHANGE {
+            tracing::warn!(
+                needed = LARGEST_EXCHANGE,
+                memory = peer_bytes,
+                "the memory of a session of E2P v2 is less than its largest exchange may take: \
+                 raise --memory-budget if such exchanges are refused"
+            );
+        }
+        let set_apart = budget.share().try_take(bytes);
+        Self { all: Share::new(bytes), peer_bytes, _set_apart: set_apart }
+    }
+
+    /// Bytes for all messages.
+    pub(super) fn len(&self) -> usize {
+        self.peer_bytes * PEERS
+    }
+
+    /// What a new session or connection may have.
+    pub(super) fn of_peer(&self) -> Share {
+        Share::new(self.peer_bytes)
+    }
+
+    /// For messages of this peer.
+    pub(super) fn place(&self, peer: &Share) -> Place {
+        Place { all: self.all.clone(), peers: vec![peer.clone()] }
+    }
+}
+
+impl Place {
+    /// The same, counted for one more peer.
+    pub(super) fn and(&self, peer: &Share) -> Self {
+        let peers = self.peers.iter().chain([peer]).cloned().collect();
+        Self { all: self.all.clone(), peers }
+    }
+
+    /// So much of it, if there is.
+    pub(super) fn take(&self, bytes: usize) -> Option<Room> {
+        let peers = self.peers.iter().map(|peer| peer.try_take(bytes));
+        let peers = peers.collect::<Option<_>>()?;
+        Some(Room { _all: self.all.take(bytes)?, _peers: peers })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(all: &Share) -> Self {
+        Self { all: all.clone(), peers: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn one_peer_cannot_take_all_and_the_default_has_room_for_the_largest() {
+        let memory = Memory::new(&Budget::new(&Limits::default(), true));
+        assert!(memory.peer_bytes >= LARGEST_EXCHANGE);
+        let (connection, session) = (memory.of_peer(), memory.of_peer());
+        let of_connection = memory.place(&connection);
+        let all = of_connection.take(memory.peer_bytes).unwrap();
+        assert!(of_connection.take(1).is_none());
+        assert!(
+            memory.place(&memory.of_peer()).and(&session).take(memory.peer_bytes / 2).is_some()
+        );
+        drop(all);
+        let place = of_connection.and(&session);
+        let _half = place.take(memory.peer_bytes).unwrap();
+        assert!(memory.place(&memory.of_peer()).and(&session).take(1).is_none());
+        assert!(memory.place(&memory.of_peer()).take(1).is_some());
+    }
+}
