@@ -15,6 +15,7 @@ use std::time::Duration;
 use steve_protocol::suite::{Kem, Suite};
 use steve_proxy::Config;
 use steve_proxy::attester::{AttestError, Attester, DevAttester};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
@@ -218,6 +219,83 @@ async fn a_flood_of_challenges_leaves_places_for_sessions() {
     }
     set(true);
     assert_eq!(session.await.unwrap().status, 200);
+}
+
+type Sender = h2::client::SendRequest<Bytes>;
+
+/// An HTTP/2 connection that opens no window for answers.
+async fn connection(proxy: &Fixture) -> Sender {
+    let io = TcpStream::connect(proxy.address).await.unwrap();
+    let (sender, connection) =
+        h2::client::Builder::new().initial_window_size(0).handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// Sends a message; what comes is its answer, which is not read.
+async fn ask(sender: &mut Sender, resource: &str, message: Vec<u8>) -> h2::client::ResponseFuture {
+    *sender = sender.clone().ready().await.unwrap();
+    let request = Request::post(format!("http://x/e2p/v2/{resource}"));
+    let request = request.header("content-type", "application/cbor").body(()).unwrap();
+    let (answer, mut body) = sender.send_request(request, false).unwrap();
+    body.send_data(message.into(), true).unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn one_connection_leaves_places_for_others() {
+    let gate = Arc::new((Mutex::new(true), Condvar::new()));
+    let attesters = gate.clone();
+    let proxy = Fixture::with_attester(
+        app::echo().await,
+        |config| {
+            on(config);
+            config.limits.challenge_timeout = Duration::from_secs(60);
+        },
+        |attester| Box::new(Gated(attester, attesters)),
+    )
+    .await;
+    *gate.0.lock().unwrap() = false;
+    let mut greedy = connection(&proxy).await;
+    let mut waiting = Vec::new();
+    for _ in 0..100 {
+        let hello = session_request("X25519", &[1; 32], &[9; 32]);
+        waiting.push(ask(&mut greedy, "session", hello).await);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let hello = session_request("X25519", &[1; 32], &[9; 32]);
+    let other = tokio::spawn(post(proxy.address, "session", hello));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    assert_eq!(other.await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn unread_answers_give_their_memory_back() {
+    let app = app::serve(|_| async { Response::new(outer::whole(vec![1; 4_000_000])) });
+    let proxy = Fixture::with(app.await, |config| {
+        small(config);
+        config.limits.e2p_v2_timeout = Duration::from_secs(3);
+    })
+    .await;
+    let mut unread = Vec::new();
+    for _ in 0..2 {
+        let client = Client::connect(proxy.address, "X25519").await;
+        let mut sender = connection(&proxy).await;
+        let answer = ask(&mut sender, "request", client.envelope(1, 1, &get("/"))).await;
+        unread.push((answer.await.unwrap(), sender));
+    }
+    let client = Client::connect(proxy.address, "X25519").await;
+    for sequence in 1..100 {
+        let answer = client.call(sequence, &get("/")).await;
+        if answer.status == 200 {
+            return;
+        }
+        assert_eq!(answer.error.as_deref(), Some("no_room_for_response"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the memory is still taken");
 }
 
 #[tokio::test]
