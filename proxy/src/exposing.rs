@@ -197,12 +197,13 @@ mod tests {
     }
 
     /// Neither end says anything, and neither goes away.
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_idle_is_ended() {
         let (mut client, mut app) = pair().await;
         client.write_all(b"request").await.unwrap();
         let mut request = [0; 7];
         app.read_exact(&mut request).await.unwrap();
+        tokio::time::pause();
         let begun = Instant::now();
         let error = app.read(&mut request).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
