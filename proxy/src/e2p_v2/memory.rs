@@ -9,6 +9,8 @@ use tokio::sync::OwnedSemaphorePermit;
 const PART: usize = 4;
 /// One session, and one connection, may have one of so many parts of that.
 const PEERS: usize = 2;
+/// All messages that have not named a session in use may have one of so many parts of that.
+const UNNAMED: usize = 8;
 /// The most that one exchange takes in bytes: its request, which the app may not have read to the end,
 /// and its response in two places while it moves to a larger one.
 const LARGEST_EXCHANGE: usize = 3 * MAX_BODY;
@@ -16,6 +18,7 @@ const LARGEST_EXCHANGE: usize = 3 * MAX_BODY;
 /// All of it.
 pub(super) struct Memory {
     all: Share,
+    unnamed: Share,
     peer_bytes: usize,
     _set_apart: Option<OwnedSemaphorePermit>,
 }
@@ -47,7 +50,8 @@ impl Memory {
             );
         }
         let set_apart = budget.share().try_take(bytes);
-        Self { all: Share::new(bytes), peer_bytes, _set_apart: set_apart }
+        let (all, unnamed) = (Share::new(bytes), Share::new(bytes / UNNAMED));
+        Self { all, unnamed, peer_bytes, _set_apart: set_apart }
     }
 
     /// Bytes for all messages.
@@ -58,6 +62,12 @@ impl Memory {
     /// What a new session or connection may have.
     pub(super) fn of_peer(&self) -> Share {
         Share::new(self.peer_bytes)
+    }
+
+    /// For messages of this peer that have not named a session in use: however many there are, they
+    /// take little from those that have.
+    pub(super) fn unnamed(&self, peer: &Share) -> Place {
+        self.place(peer).and(&self.unnamed)
     }
 
     /// For messages of this peer.
@@ -107,5 +117,14 @@ mod tests {
         let _half = place.take(memory.peer_bytes).unwrap();
         assert!(memory.place(&memory.of_peer()).and(&session).take(1).is_none());
         assert!(memory.place(&memory.of_peer()).take(1).is_some());
+    }
+
+    #[test]
+    fn who_names_no_session_takes_little() {
+        let memory = Memory::new(&Budget::new(&Limits::default(), true));
+        let anonymous = || memory.unnamed(&memory.of_peer()).take(4096);
+        let taken: Vec<_> = std::iter::from_fn(anonymous).collect();
+        assert!(taken.len() * 4096 <= memory.len() / UNNAMED);
+        assert!(memory.place(&memory.of_peer()).take(memory.peer_bytes).is_some());
     }
 }

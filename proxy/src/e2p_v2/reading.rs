@@ -48,7 +48,7 @@ async fn collect(
     resource: Resource,
 ) -> Result<Buffer, Refusal> {
     let place = service.memory.place(connection);
-    let mut message = Buffer::new(place.clone(), MAX_SMALL_BODY);
+    let mut message = Buffer::new(service.memory.unnamed(connection), MAX_SMALL_BODY);
     let mut session: Option<Arc<Session>> = None;
     let idle = proxy.limits.first_frame_timeout;
     while let Some(chunk) =
@@ -56,10 +56,16 @@ async fn collect(
     {
         let mut chunk = &chunk[..];
         if resource == Resource::Request && session.is_none() {
-            let (beginning, rest) = chunk.split_at(chunk.len().min(MAX_SMALL_BODY - message.len()));
-            message.append(beginning)?;
-            chunk = rest;
-            if let Some(id) = Envelope::session_id(&message) {
+            // Most name their session at once.
+            let mut id = Envelope::session_id(chunk).filter(|_| message.is_empty());
+            if id.is_none() {
+                let (beginning, rest) =
+                    chunk.split_at(chunk.len().min(MAX_SMALL_BODY - message.len()));
+                message.append(beginning)?;
+                chunk = rest;
+                id = Envelope::session_id(&message);
+            }
+            if let Some(id) = id {
                 let named = service.sessions.get(&id)?;
                 message.widen(place.and(&named.memory), resource.max_body());
                 session = Some(named);

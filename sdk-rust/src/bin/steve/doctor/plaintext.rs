@@ -42,7 +42,7 @@ pub(super) async fn plaintext(
 ) {
     let (outcome, text) = match outer.send(true, Method::POST, PATH, &[], "").await {
         Ok(answer) if is_refusal(answer.status, &answer.body) => {
-            configured(enclave.map(VerifiedEnclave::configuration))
+            configured(enclave.map(|enclave| enclave.configuration()))
         }
         Ok(answer) => {
             let status = answer.status.as_u16();
