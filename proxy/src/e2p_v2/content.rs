@@ -127,9 +127,11 @@ mod tests {
 
     #[test]
     fn an_announced_body_is_held_once_and_no_longer_than_it_may_be() {
-        let share = Share::new(8192);
+        let share = Share::new(16 * 1024);
         let mut response = Response::new(Place::of(&share), b"head", 4000).unwrap();
         assert_eq!(response.expect(4001), Err(Full::TooLarge));
+        response.expect(4000).unwrap();
+        let _all = share.try_take(11 * 1024).unwrap();
         response.append(&[1; 4000]).unwrap();
         assert_eq!(response.append(&[1]), Err(Full::TooLarge));
         assert!(response.finish(false).is_ok());

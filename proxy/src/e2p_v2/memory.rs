@@ -7,10 +7,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Part of the memory for connections and streams that is set apart.
 const PART: usize = 4;
-/// One session, and one connection, may have one of so many parts of that.
-const PEERS: usize = 2;
-/// All messages that have not named a session in use may have one of so many parts of that.
-const UNNAMED: usize = 8;
+/// Eighths of that which one session, and one connection, may have.
+const PEER: usize = 5;
+/// Eighths which all messages that have not named a session in use may have.
+const UNNAMED: usize = 1;
 /// The most that one exchange takes in bytes: its request, which the app may not have read to the end,
 /// and its response in two places while it moves to a larger one.
 const LARGEST_EXCHANGE: usize = 3 * MAX_BODY;
@@ -19,6 +19,7 @@ const LARGEST_EXCHANGE: usize = 3 * MAX_BODY;
 pub(super) struct Memory {
     all: Share,
     unnamed: Share,
+    bytes: usize,
     peer_bytes: usize,
     _set_apart: Option<OwnedSemaphorePermit>,
 }
@@ -40,7 +41,7 @@ impl Memory {
     /// To be called before anything else takes of the budget.
     pub(super) fn new(budget: &Budget) -> Self {
         let bytes = budget.usage().1 / PART;
-        let peer_bytes = bytes / PEERS;
+        let peer_bytes = bytes / 8 * PEER;
         if peer_bytes < LARGEST_EXCHANGE {
             tracing::warn!(
                 needed = LARGEST_EXCHANGE,
@@ -50,13 +51,13 @@ impl Memory {
             );
         }
         let set_apart = budget.share().try_take(bytes);
-        let (all, unnamed) = (Share::new(bytes), Share::new(bytes / UNNAMED));
-        Self { all, unnamed, peer_bytes, _set_apart: set_apart }
+        let (all, unnamed) = (Share::new(bytes), Share::new(bytes / 8 * UNNAMED));
+        Self { all, unnamed, bytes, peer_bytes, _set_apart: set_apart }
     }
 
     /// Bytes for all messages.
     pub(super) fn len(&self) -> usize {
-        self.peer_bytes * PEERS
+        self.bytes
     }
 
     /// What a new session or connection may have.
@@ -104,19 +105,17 @@ mod tests {
     #[test]
     fn one_peer_cannot_take_all_and_the_default_has_room_for_the_largest() {
         let memory = Memory::new(&Budget::new(&Limits::default(), true));
-        assert!(memory.peer_bytes >= LARGEST_EXCHANGE);
-        let (connection, session) = (memory.of_peer(), memory.of_peer());
-        let of_connection = memory.place(&connection);
-        let all = of_connection.take(memory.peer_bytes).unwrap();
-        assert!(of_connection.take(1).is_none());
-        assert!(
-            memory.place(&memory.of_peer()).and(&session).take(memory.peer_bytes / 2).is_some()
-        );
-        drop(all);
-        let place = of_connection.and(&session);
-        let _half = place.take(memory.peer_bytes).unwrap();
-        assert!(memory.place(&memory.of_peer()).and(&session).take(1).is_none());
-        assert!(memory.place(&memory.of_peer()).take(1).is_some());
+        let (large, all) = (memory.bytes / 2, memory.bytes);
+        assert!(memory.peer_bytes >= LARGEST_EXCHANGE && memory.peer_bytes < all);
+        let (session, other) = (memory.of_peer(), memory.of_peer());
+        let of_session = || memory.place(&memory.of_peer()).and(&session);
+        let held = of_session().take(large).unwrap();
+        assert!(of_session().take(large / 2).is_none(), "also by another connection");
+        assert!(memory.place(&other).take(large / 2).is_some());
+        drop(held);
+        let _held = memory.place(&other).take(large).unwrap();
+        assert!(memory.place(&other).and(&session).take(large / 2).is_none());
+        assert!(of_session().take(large / 2).is_some());
     }
 
     #[test]
@@ -124,7 +123,7 @@ mod tests {
         let memory = Memory::new(&Budget::new(&Limits::default(), true));
         let anonymous = || memory.unnamed(&memory.of_peer()).take(4096);
         let taken: Vec<_> = std::iter::from_fn(anonymous).collect();
-        assert!(taken.len() * 4096 <= memory.len() / UNNAMED);
-        assert!(memory.place(&memory.of_peer()).take(memory.peer_bytes).is_some());
+        assert!(taken.len() * 4096 <= memory.bytes / 8);
+        assert!(memory.place(&memory.of_peer()).take(memory.bytes / 2).is_some());
     }
 }

@@ -56,11 +56,10 @@ async fn collect(
     {
         let mut chunk = &chunk[..];
         if resource == Resource::Request && session.is_none() {
+            let (beginning, rest) = chunk.split_at(chunk.len().min(MAX_SMALL_BODY - message.len()));
             // Most name their session at once.
-            let mut id = Envelope::session_id(chunk).filter(|_| message.is_empty());
+            let mut id = Envelope::session_id(beginning).filter(|_| message.is_empty());
             if id.is_none() {
-                let (beginning, rest) =
-                    chunk.split_at(chunk.len().min(MAX_SMALL_BODY - message.len()));
                 message.append(beginning)?;
                 chunk = rest;
                 id = Envelope::session_id(&message);
