@@ -71,7 +71,7 @@ def run(context: Context) -> None:
         context.step(name, body)
 
     missing = {"evidence": "not checked", "keys": "not checked", "clock": "not checked", "routing": "not checked",
-               "streaming": "not checked"}
+               "streaming": "not checked", "plaintext": "warning"}
     case("all is well", {})
     case("no policy", {"evidence": "warning", "streaming": "not checked"}, whom=[])
     # Over HTTP/1.0 nginx fills a buffer first; what comes in chunks it passes on all the same.
