@@ -1,5 +1,7 @@
 //! The bodies that hyper carries for us.
 
+#[cfg(feature = "e2p-v2")]
+use crate::e2p_v2::Answer;
 use crate::idempotent::WholeBody;
 use crate::limits::{COALESCE, StreamBudget};
 use crate::stream::{Inbound, Outbound};
@@ -23,6 +25,9 @@ pub(crate) enum OuterBody {
     Whole(Bytes),
     /// Evidence: what is one client's own, then what all share.
     Evidence { own: Bytes, shared: Bytes },
+    /// An answer of E2P v2.
+    #[cfg(feature = "e2p-v2")]
+    Timed(Answer),
     /// Sealed frames.
     Stream(Box<Outbound>),
     /// A plaintext response of the app, passed on.
@@ -35,6 +40,8 @@ impl OuterBody {
         match self {
             Self::Stream(outbound) => outbound.budget(),
             Self::Plain { budget, .. } => Some(budget.clone()),
+            #[cfg(feature = "e2p-v2")]
+            Self::Timed(answer) => answer.budget(),
             Self::Whole(_) | Self::Evidence { .. } => None,
         }
     }
@@ -56,6 +63,10 @@ impl Body for OuterBody {
                 let next = std::mem::take(next);
                 Poll::Ready((!next.is_empty()).then_some(Ok(Frame::data(next))))
             }
+            #[cfg(feature = "e2p-v2")]
+            Self::Timed(answer) => {
+                Poll::Ready(answer.next_piece().map(|piece| piece.map(Frame::data)))
+            }
             Self::Stream(outbound) => outbound.poll_frame(cx),
             Self::Plain { body, .. } => poll_data(body, cx),
         }
@@ -65,6 +76,8 @@ impl Body for OuterBody {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Evidence { own, shared } => own.is_empty() && shared.is_empty(),
+            #[cfg(feature = "e2p-v2")]
+            Self::Timed(answer) => answer.left() == 0,
             Self::Stream(_) => false,
             Self::Plain { body, .. } => body.is_end_stream(),
         }
@@ -76,6 +89,8 @@ impl Body for OuterBody {
             Self::Evidence { own, shared } => {
                 SizeHint::with_exact((own.len() + shared.len()) as u64)
             }
+            #[cfg(feature = "e2p-v2")]
+            Self::Timed(answer) => SizeHint::with_exact(answer.left() as u64),
             Self::Stream(_) => SizeHint::default(),
             Self::Plain { body, .. } => body.size_hint(),
         }

@@ -40,9 +40,12 @@ pub struct Config {
     /// The least that responses are padded and coalesced, as `PREFIX=POLICY`: the longest prefix of
     /// whole segments of a request's path decides.
     pub padding: Vec<String>,
-    /// Also serve clients of STEVE-E2P-V2, with X-Wing if all `suites` are its, with X25519 otherwise.
+    /// Also serve clients of STEVE-E2P-V2.
     #[cfg(feature = "e2p-v2")]
     pub e2p_v2: bool,
+    /// Their key exchange. None: X-Wing if all `suites` are its, X25519 otherwise.
+    #[cfg(feature = "e2p-v2")]
+    pub e2p_v2_key_exchange: Option<Kem>,
     /// The app's manifest, sent with evidence; at most 65535 bytes.
     pub manifest: Vec<u8>,
     /// TCP address to serve metrics on, apart from everything else.
@@ -68,6 +71,8 @@ impl Default for Config {
             padding: Vec::new(),
             #[cfg(feature = "e2p-v2")]
             e2p_v2: false,
+            #[cfg(feature = "e2p-v2")]
+            e2p_v2_key_exchange: None,
             manifest: Vec::new(),
             metrics_listen: None,
             metrics_vsock_port: None,
@@ -138,16 +143,25 @@ impl Config {
     }
 }
 
+/// Parses the key exchange of E2P v2: `X25519`, or `XWING-DRAFT10` or `XWING`.
+#[cfg(feature = "e2p-v2")]
+pub fn parse_key_exchange(name: &str) -> Result<Kem, ConfigError> {
+    kem(name).ok_or_else(|| ConfigError::KeyExchange(name.into()))
+}
+
+fn kem(name: &str) -> Option<Kem> {
+    match name.to_ascii_uppercase().as_str() {
+        "X25519" => Some(Kem::X25519),
+        "XWING" | "XWING-DRAFT10" => Some(Kem::XWing),
+        _ => None,
+    }
+}
+
 /// Parses a list of suites: their names, or `X25519` and `XWING` for both suites of a KEM.
 pub fn parse_suites(list: &[String]) -> Result<Vec<Suite>, ConfigError> {
     let mut suites = Vec::new();
     for name in list.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
-        let kem = match name.to_ascii_uppercase().as_str() {
-            "X25519" => Some(Kem::X25519),
-            "XWING" | "XWING-DRAFT10" => Some(Kem::XWing),
-            _ => None,
-        };
-        match (kem, Suite::from_name(&name.to_ascii_lowercase())) {
+        match (kem(name), Suite::from_name(&name.to_ascii_lowercase())) {
             (Some(kem), _) => suites.extend(Suite::ALL.into_iter().filter(|s| s.kem() == kem)),
             (None, Some(suite)) => suites.push(suite),
             (None, None) => return Err(ConfigError::SuiteUnknown(name.into())),
@@ -269,7 +283,11 @@ impl Checked {
 impl Checked {
     /// The key exchange of E2P v2, if that is on.
     pub(crate) fn e2p_v2(&self) -> Option<KeyExchange> {
-        self.config.e2p_v2.then(|| KeyExchange::beside(&self.suites))
+        let exchange = match self.config.e2p_v2_key_exchange {
+            Some(kem) => KeyExchange::new(kem),
+            None => KeyExchange::beside(&self.suites),
+        };
+        self.config.e2p_v2.then_some(exchange)
     }
 
     fn e2p_v2_name(&self) -> Option<&'static str> {

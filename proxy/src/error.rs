@@ -18,6 +18,9 @@ pub enum ConfigError {
     /// Not `scheme://host[:port]`.
     #[error("CORS origin `{0}` is not an origin: it must look like https://app.example")]
     CorsOrigin(String),
+    /// Not a key exchange of E2P v2.
+    #[error("`{0}` is no key exchange of E2P v2: use X25519 or XWING-DRAFT10")]
+    KeyExchange(String),
     /// The rotation is not longer than the overlap, or both together are longer than a day.
     #[error(
         "keys must be rotated after more than the overlap of {overlap} s, and be gone after \

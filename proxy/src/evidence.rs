@@ -20,17 +20,8 @@ use steve_protocol::evidence::{
     AppraisalError, Challenge, Evidence, MerkleTree, UnverifiedDocument, user_data,
 };
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc, oneshot};
-#[cfg(feature = "e2p-v2")]
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
-
-/// Documents for one client each that wait for the attester. At 30 ms each, with a batch of challenges
-/// in between, the last one is there within the 10 s that clients wait.
-#[cfg(feature = "e2p-v2")]
-const MAX_DOCUMENTS: usize = 64;
-#[cfg(not(feature = "e2p-v2"))]
-const MAX_DOCUMENTS: usize = 0;
 
 /// No evidence is to be had now.
 #[derive(Debug)]
@@ -41,7 +32,8 @@ pub(crate) struct EvidenceService {
     jobs: mpsc::Sender<Job>,
     shared: Arc<Shared>,
     renew: Notify,
-    /// Places for documents of their own. Challenges have the rest of the queue.
+    /// Places in the queue. Neither kind can take those of the other.
+    challenges: Arc<Semaphore>,
     #[cfg(feature = "e2p-v2")]
     documents: Arc<Semaphore>,
     challenge_timeout: Duration,
@@ -50,7 +42,7 @@ pub(crate) struct EvidenceService {
 }
 
 enum Job {
-    Challenge(Challenge, oneshot::Sender<Encoded>),
+    Challenge(Challenge, oneshot::Sender<Encoded>, OwnedSemaphorePermit),
     Unchallenged(oneshot::Sender<Result<(), AttestError>>),
     #[cfg(feature = "e2p-v2")]
     Document(DocumentJob),
@@ -62,8 +54,12 @@ struct DocumentJob {
     user_data: Vec<u8>,
     nonce: [u8; 32],
     reply: oneshot::Sender<Vec<u8>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
+
+/// A place in the queue for a document.
+#[cfg(feature = "e2p-v2")]
+pub(crate) struct Place(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 /// Evidence for one client. The configuration and the manifest, which are most of it and the same for
 /// all, are kept once: an answer that its client does not read holds little memory (row 18).
@@ -97,7 +93,8 @@ struct Prefetched {
 }
 
 impl EvidenceService {
-    /// Starts the attester's thread. It ends when the service is dropped.
+    /// Starts the attester's thread, with so many places for documents. It ends when the service is
+    /// dropped.
     pub(crate) fn start(
         attester: Box<dyn Attester>,
         keys: Arc<KeyRing>,
@@ -105,8 +102,10 @@ impl EvidenceService {
         statements: Statements,
         metrics: Arc<Metrics>,
         limits: &Limits,
+        documents: usize,
     ) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel(limits.max_challenges + MAX_DOCUMENTS);
+        // One more for the evidence made in advance.
+        let (jobs, queue) = mpsc::channel(limits.max_challenges + documents + 1);
         let shared = Arc::new(Shared::default());
         let max_batch = limits.max_challenges;
         let owner = Owner {
@@ -124,8 +123,9 @@ impl EvidenceService {
             jobs,
             shared,
             renew: Notify::new(),
+            challenges: Arc::new(Semaphore::new(limits.max_challenges)),
             #[cfg(feature = "e2p-v2")]
-            documents: Arc::new(Semaphore::new(MAX_DOCUMENTS)),
+            documents: Arc::new(Semaphore::new(documents)),
             challenge_timeout: limits.challenge_timeout,
             refresh: limits.unchallenged_refresh,
             retry: limits.attester_retry,
@@ -134,20 +134,27 @@ impl EvidenceService {
 
     /// Evidence that is fresh for `challenge`.
     pub(crate) async fn challenge(&self, challenge: Challenge) -> Result<Encoded, NoEvidence> {
+        let place = self.challenges.clone().try_acquire_owned().map_err(|_| NoEvidence)?;
         let (reply, answer) = oneshot::channel();
-        self.ask(Job::Challenge(challenge, reply), answer).await
+        self.ask(Job::Challenge(challenge, reply, place), answer).await
     }
 
-    /// A document over this user data and nonce, for a client of E2P v2. There are few places to wait,
-    /// and one document is made between two batches of challenges: it takes a call of the attester for
-    /// itself, and must not keep the others from theirs (row 17).
+    /// A place for a document, if one is free. There are few.
+    #[cfg(feature = "e2p-v2")]
+    pub(crate) fn place(&self) -> Result<Place, NoEvidence> {
+        self.documents.clone().try_acquire_owned().map(Place).map_err(|_| NoEvidence)
+    }
+
+    /// A document over this user data and nonce, for a client of E2P v2. One is made between two
+    /// batches of challenges: it takes a call of the attester for itself, and must not keep the others
+    /// from theirs (row 17).
     #[cfg(feature = "e2p-v2")]
     pub(crate) async fn document(
         &self,
+        place: Place,
         user_data: Vec<u8>,
         nonce: [u8; 32],
     ) -> Result<Vec<u8>, NoEvidence> {
-        let place = self.documents.clone().try_acquire_owned().map_err(|_| NoEvidence)?;
         let (reply, answer) = oneshot::channel();
         let job = DocumentJob { user_data, nonce, reply, _place: place };
         self.ask(Job::Document(job), answer).await
@@ -252,7 +259,7 @@ impl Owner {
                         let _ = reply.send(self.unchallenged());
                     }
                     // Nobody waits any more for what is closed.
-                    Job::Challenge(challenge, reply) if !reply.is_closed() => {
+                    Job::Challenge(challenge, reply, _place) if !reply.is_closed() => {
                         challenges.push(challenge);
                         replies.push(reply);
                     }

@@ -9,20 +9,24 @@ use socket2::SockRef;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use steve_proxy::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
-/// Connections at once, over all ports; further ones wait. Each has at most 16 KiB here, and two of
-/// the 4096 descriptors that Linux allows the processes of an enclave.
+/// Connections at once, over all ports, of which each has an equal part; further ones wait. Each has at
+/// most 16 KiB here, and two of the 4096 descriptors that Linux allows the processes of an enclave.
 const MAX_CONNECTIONS: usize = 1984;
+/// Bytes that one direction of a connection has here.
+const BUFFER: usize = 8 * 1024;
+/// A connection in which nothing moved for so long is ended, as the relay on the host does.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long the client may go on after the app has ended its direction. Where the transport has no
 /// half-close the client is not told of that end before.
 const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,14 +48,14 @@ pub(crate) fn run(args: &Expose) -> Result<(), ExposeError> {
     relaying::raise_limit_of_files(MAX_CONNECTIONS);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut listeners = JoinSet::new();
         for &port in &args.ports {
             let listener = VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, port.into()))
                 .map_err(|source| ExposeError::Listen { port, source })?;
             let app = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             tracing::info!("listening on vsock port {port} for {app}");
-            listeners.spawn(serve(listener, app, room.clone()));
+            let room = Semaphore::new((MAX_CONNECTIONS / args.ports.len()).max(1));
+            listeners.spawn(serve(listener, app, Arc::new(room)));
         }
         while listeners.join_next().await.is_some() {}
         Ok(())
@@ -90,32 +94,68 @@ async fn pass_on(connection: impl AsyncRead + AsyncWrite, app: SocketAddr) -> io
 }
 
 async fn both(client: impl AsyncRead + AsyncWrite, app: &mut TcpStream) -> io::Result<()> {
-    let (mut from_client, mut to_client) = split(client);
-    let (mut from_app, mut to_app) = app.split();
-    let mut up = pin!(async {
-        copy(&mut from_client, &mut to_app).await?;
-        to_app.shutdown().await
-    });
-    let mut down = pin!(async {
-        copy(&mut from_app, &mut to_client).await?;
-        to_client.shutdown().await
-    });
+    let (from_client, to_client) = split(client);
+    let (from_app, to_app) = app.split();
+    let moved = Mutex::new(Instant::now());
+    let mut up = pin!(copy(from_client, to_app, &moved));
+    let mut down = pin!(copy(from_app, to_client, &moved));
+    let ends = async {
+        select! {
+            end = up.as_mut() => {
+                end?;
+                down.await
+            }
+            end = down.as_mut() => {
+                end?;
+                timeout(HALF_CLOSE_TIMEOUT, up).await?
+            }
+        }
+    };
     select! {
-        end = up.as_mut() => {
-            end?;
-            down.await
+        end = ends => end,
+        () = idle(&moved) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Passes on all of one direction, and its end. Says in `moved` when bytes last moved.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    moved: &Mutex<Instant>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let len = from.read(&mut buffer).await?;
+        let mut left = &buffer[..len];
+        if left.is_empty() {
+            return to.shutdown().await;
         }
-        end = down.as_mut() => {
-            end?;
-            timeout(HALF_CLOSE_TIMEOUT, up).await?
+        while !left.is_empty() {
+            let written = to.write(left).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            left = &left[written..];
+            *moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         }
+        to.flush().await?;
+    }
+}
+
+/// Until nothing has moved for the time allowed.
+async fn idle(moved: &Mutex<Instant>) {
+    loop {
+        let until = *moved.lock().unwrap_or_else(PoisonError::into_inner) + IDLE_TIMEOUT;
+        if until <= Instant::now() {
+            return;
+        }
+        sleep_until(until).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     /// A client, and the app's end of its connection; TCP stands for vsock.
@@ -154,6 +194,20 @@ mod tests {
         drop(client);
         let error = app.read(&mut request).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    /// Neither end says anything, and neither goes away.
+    #[tokio::test]
+    async fn what_is_idle_is_ended() {
+        let (mut client, mut app) = pair().await;
+        client.write_all(b"request").await.unwrap();
+        let mut request = [0; 7];
+        app.read_exact(&mut request).await.unwrap();
+        tokio::time::pause();
+        let begun = Instant::now();
+        let error = app.read(&mut request).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(begun.elapsed() >= IDLE_TIMEOUT - Duration::from_secs(1));
     }
 
     /// The client keeps its direction open, and says nothing.

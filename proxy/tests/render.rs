@@ -67,7 +67,10 @@ fn other_files_are_replaced_with_force_only() {
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.contains("init.json") && said.contains("--force"), "{said}");
     assert_eq!(files(out.path()), before);
-    assert!(render(&source, out.path(), &["--force"]).status.success());
+    let forced = render(&source, out.path(), &["--force"]);
+    assert!(forced.status.success());
+    let said = String::from_utf8(forced.stderr).unwrap();
+    assert!(said.contains("steve-relay-853.socket is of an earlier deployment"), "{said}");
     assert_ne!(files(out.path())["init.json"], before["init.json"]);
 }
 
@@ -85,6 +88,16 @@ fn mistakes_are_told_with_file_and_line() {
     assert!(lines[0].starts_with(&format!("{file}:1: port 49500")), "{said}");
     assert!(lines[1].starts_with(&format!("{file}:2: run")), "{said}");
     assert!(!out.exists());
+}
+
+#[test]
+fn without_encryption_it_warns() {
+    for name in CASES {
+        let out = tempfile::tempdir().unwrap();
+        let said = render(&case(name).1, out.path(), &[]).stderr;
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(said.contains("TLS ends on the host"), name == "direct", "{name}: {said}");
+    }
 }
 
 #[test]

@@ -54,6 +54,11 @@ fn settings_that_cannot_be_used_are_named() {
         let all = refusal(&[(name, value)], &[]);
         assert!(all.contains(said), "{all}");
     }
+    #[cfg(feature = "e2p-v2")]
+    {
+        let all = refusal(&[("STEVE_E2P_V2_KEY_EXCHANGE", "XWING-DRAFT6")], &[]);
+        assert!(all.contains("`XWING-DRAFT6` is no key exchange of E2P v2"), "{all}");
+    }
     let mut manifest = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut manifest, &vec![b'x'; 65_536]).unwrap();
     let all = refusal(&[("STEVE_MANIFEST", manifest.path().to_str().unwrap())], &[]);
@@ -72,19 +77,15 @@ fn a_port_in_use_is_named() {
     );
 }
 
+/// Runs `serve` with the development attester until it listens; gives what it has said.
 #[cfg(feature = "dangerous-dev-attester")]
-#[test]
-fn the_development_attester_warns_writes_its_root_and_ends_on_a_signal() {
+fn started(arguments: &[&std::ffi::OsStr], environment: &[(&str, &str)]) -> String {
     use std::io::Read;
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path().join("root.pem");
     let mut child = Command::new(PROXY)
-        .args(["serve", "--dangerous-dev-attester", "--dangerous-dev-root-out"])
-        .arg(&root)
+        .args(["serve", "--dangerous-dev-attester"])
+        .args(arguments)
         .env("STEVE_LISTEN_ADDR", "127.0.0.1:0")
-        .env("STEVE_KEY_EXCHANGE", "XWING-DRAFT10")
-        .env("STEVE_ALLOW_PLAINTEXT_FALLBACK", "false")
-        .env("STEVE_CORS_ORIGINS", "")
+        .envs(environment.iter().copied())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
@@ -95,9 +96,38 @@ fn the_development_attester_warns_writes_its_root_and_ends_on_a_signal() {
         assert_ne!(len, 0, "{said}");
         said += std::str::from_utf8(&chunk[..len]).unwrap();
     }
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(child.wait().unwrap().success());
+    said
+}
+
+#[cfg(feature = "dangerous-dev-attester")]
+#[test]
+fn the_development_attester_warns_writes_its_root_and_ends_on_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("root.pem");
+    let environment = [
+        ("STEVE_KEY_EXCHANGE", "XWING-DRAFT10"),
+        ("STEVE_ALLOW_PLAINTEXT_FALLBACK", "false"),
+        ("STEVE_CORS_ORIGINS", ""),
+    ];
+    let said = started(&["--dangerous-dev-root-out".as_ref(), root.as_os_str()], &environment);
     assert!(said.contains("DANGEROUS DEVELOPMENT ATTESTER: NOTHING IS PROTECTED"), "{said}");
     let pem = std::fs::read_to_string(&root).unwrap();
     assert!(pem.starts_with("-----BEGIN CERTIFICATE-----\n"), "{pem}");
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(child.wait().unwrap().success());
+}
+
+#[cfg(all(feature = "dangerous-dev-attester", feature = "e2p-v2"))]
+#[test]
+fn what_old_start_scripts_cost_is_said() {
+    let (xwing, memory) = ("offers no suite with X-Wing", "raise --memory-budget");
+    let old = [
+        ("STEVE_E2P_V2", "true"),
+        ("STEVE_KEY_EXCHANGE", "X25519"),
+        ("STEVE_MEMORY_BUDGET", "67108864"),
+    ];
+    let said = started(&[], &old);
+    assert!(said.contains(xwing) && said.contains(memory), "{said}");
+    let said = started(&[], &[("STEVE_E2P_V2", "true"), ("STEVE_E2P_V2_KEY_EXCHANGE", "X25519")]);
+    assert!(!said.contains(xwing) && !said.contains(memory), "{said}");
 }

@@ -35,6 +35,17 @@ impl Key {
             .expect("lengths match and frames are far below the AEAD's limit");
     }
 
+    pub(super) fn seal_in_place(
+        &self,
+        nonce: &Nonce,
+        aad: &[u8],
+        data: &mut [u8],
+    ) -> [u8; TAG_LEN] {
+        let tag = self.0.seal_in_place_separate_tag(nonce.into(), Aad::from(aad), data);
+        let tag = tag.expect("messages are far below the AEAD's limit");
+        tag.as_ref().try_into().expect("a tag has 16 bytes")
+    }
+
     pub(super) fn open_in_place(
         &self,
         nonce: &Nonce,

@@ -105,6 +105,16 @@ impl AeadKey {
         }
     }
 
+    /// Encrypts `data` where it is and gives the tag.
+    pub fn seal_in_place(&self, nonce: &Nonce, aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
+        match &self.0 {
+            #[cfg(feature = "aws-lc-rs")]
+            Inner::AwsLc(key) => key.seal_in_place(nonce, aad, data),
+            Inner::RustCrypto(key) => key.seal_in_place(nonce, aad, data),
+            Inner::Simd(key) => key.seal_in_place(nonce, aad, data),
+        }
+    }
+
     /// Decrypts `data` in place. On error `data` is not plaintext.
     pub fn open_in_place(
         &self,
@@ -169,6 +179,10 @@ mod tests {
                             &vec![9; extra],
                             &mut out,
                         );
+
+                        let mut place = [&content[..len], &vec![9; extra]].concat();
+                        let tag = key.seal_in_place(&[1; NONCE_LEN], b"aad", &mut place);
+                        assert_eq!([&place[..], &tag].concat(), out);
 
                         let key = AeadKey::with_backend(*opener, algorithm, &[7; KEY_LEN]);
                         let (data, tag) = out.split_last_chunk_mut().unwrap();

@@ -30,13 +30,22 @@ impl Key {
         let (data, tag_out) = out.split_at_mut(content.len() + extra.len());
         data[..content.len()].copy_from_slice(content);
         data[content.len()..].copy_from_slice(extra);
+        tag_out.copy_from_slice(&self.seal_in_place(nonce, aad, data));
+    }
+
+    pub(super) fn seal_in_place(
+        &self,
+        nonce: &Nonce,
+        aad: &[u8],
+        data: &mut [u8],
+    ) -> [u8; TAG_LEN] {
         let data = InOutBuf::from(data);
-        let tag = match self {
+        match self {
             Self::ChaCha20Poly1305(key) => key.encrypt_inout_detached(nonce.into(), aad, data),
             Self::Aes256Gcm(key) => key.encrypt_inout_detached(nonce.into(), aad, data),
         }
-        .expect("frames are far below the AEAD's limit");
-        tag_out.copy_from_slice(&tag);
+        .expect("messages are far below the AEAD's limit")
+        .into()
     }
 
     pub(super) fn open_in_place(

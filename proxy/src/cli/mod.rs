@@ -14,6 +14,8 @@ pub(crate) use render::RenderArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+#[cfg(feature = "e2p-v2")]
+use steve_proxy::config::parse_key_exchange;
 use steve_proxy::config::parse_suites;
 use steve_proxy::limits::MAX_MANIFEST_LEN;
 use steve_proxy::{Config, ConfigError, Limits};
@@ -124,8 +126,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PREFIX=POLICY", env = "STEVE_PADDING", value_delimiter = ';')]
     padding: Vec<String>,
 
-    /// Also serve clients of the protocol STEVE-E2P-V2, with the key exchange of --suites if that is
-    /// X-Wing, with X25519 otherwise. Clients see this attested.
+    /// Also serve clients of the protocol STEVE-E2P-V2. Clients see this attested.
     #[cfg(feature = "e2p-v2")]
     #[arg(
         long = "e2p-v2",
@@ -137,6 +138,12 @@ pub(crate) struct Serve {
         value_name = "BOOL"
     )]
     e2p_v2: bool,
+
+    /// Key exchange of STEVE-E2P-V2, X25519 or XWING-DRAFT10 [default: that of --suites if it is X-Wing,
+    /// otherwise X25519]. Clients see this attested.
+    #[cfg(feature = "e2p-v2")]
+    #[arg(long = "e2p-v2-key-exchange", value_name = "NAME", env = "STEVE_E2P_V2_KEY_EXCHANGE")]
+    e2p_v2_key_exchange: Option<String>,
 
     /// File to send along with evidence, attested: up to 65535 bytes of any form.
     #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
@@ -232,6 +239,10 @@ impl Serve {
             limits: Limits { key_rotation, ..self.limits.limits() },
             ..Config::default()
         };
+        #[cfg(feature = "e2p-v2")]
+        if let Some(name) = items(self.e2p_v2_key_exchange.as_slice()).first() {
+            config.e2p_v2_key_exchange = Some(parse_key_exchange(name)?);
+        }
         let suites = items(&self.suites);
         if !suites.is_empty() {
             config.suites = parse_suites(&suites)?;

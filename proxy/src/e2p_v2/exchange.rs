@@ -19,6 +19,11 @@ pub(super) struct InvalidKey;
 pub(crate) struct KeyExchange(Kem);
 
 impl KeyExchange {
+    /// The one of this KEM.
+    pub(crate) fn new(kem: Kem) -> Self {
+        Self(kem)
+    }
+
     /// X-Wing if no other is offered to clients of the present protocol, X25519 otherwise.
     pub(crate) fn beside(suites: &[Suite]) -> Self {
         let only_xwing = suites.iter().all(|suite| suite.kem() == Kem::XWing);

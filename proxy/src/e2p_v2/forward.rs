@@ -1,9 +1,10 @@
 //! From a request that was opened to the app, and its response back to the plaintext of an answer.
 
-use super::buffer::{Buffer, Full};
-use super::inner::{self, AppRequest, BODY_HEAD};
+use super::buffer::Full;
+use super::content::{Content, Response};
+use super::inner::{self, AppRequest};
+use super::memory::Place;
 use crate::body::AppBody;
-use crate::limits::Share;
 use crate::metrics::Record;
 use crate::server::Proxy;
 use crate::stream::{AppError, AppHead, end_to_end};
@@ -11,6 +12,7 @@ use crate::upstream::{AppResponse, SendError};
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{Request, StatusCode};
+use http_body::Body;
 use http_body_util::BodyExt;
 use steve_protocol::head::{RequestHead, encode_request};
 use tokio::time::timeout;
@@ -59,41 +61,42 @@ impl From<Full> for Failure {
     }
 }
 
-/// Sends the request, whose parts are slices of `plaintext`, and gives the plaintext of the answer.
-/// `binding` tells the app which session it comes from.
+/// Sends the request and gives the plaintext of the answer, within a time for all of it.
 pub(super) async fn forward(
     proxy: &Proxy,
-    share: &Share,
-    request: &AppRequest<'_>,
-    plaintext: &Bytes,
-    binding: &[u8; 32],
+    place: &Place,
+    request: Request<AppBody>,
+    is_head: bool,
     record: &Record,
 ) -> Result<Content, Failure> {
-    let is_head = request.method == "HEAD";
-    let request = app_request(proxy, request, plaintext, binding)?;
-    let exchange = proxy.upstream.send(request, |_, _| ());
-    let response = match timeout(proxy.limits.app_response_timeout, exchange).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(SendError::Unreachable)) => return Err(AppError::Unreachable.into()),
-        Ok(Err(SendError::Malformed)) => return Err(AppError::MalformedResponse.into()),
-        Ok(Err(_)) => return Err(Failure::BrokenOff),
-        Err(_elapsed) => return Err(AppError::Timeout.into()),
+    let exchange = async {
+        let exchange = proxy.upstream.send(request, |_, _| ());
+        let response = match timeout(proxy.limits.app_response_timeout, exchange).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(SendError::Unreachable)) => return Err(AppError::Unreachable.into()),
+            Ok(Err(SendError::Malformed)) => return Err(AppError::MalformedResponse.into()),
+            Ok(Err(_)) => return Err(Failure::BrokenOff),
+            Err(_elapsed) => return Err(AppError::Timeout.into()),
+        };
+        record.app_answered();
+        collect(proxy, place, response, is_head).await
     };
-    record.app_answered();
-    collect(proxy, share, response, is_head).await
+    let late = |_| Err(AppError::Timeout.into());
+    timeout(proxy.limits.e2p_v2_timeout, exchange).await.unwrap_or_else(late)
 }
 
-/// By the rules for our own protocol: what those refuse is refused here.
-fn app_request(
+/// What the app gets of a request whose parts are slices of `plaintext`, by the rules for our own
+/// protocol: what those refuse is refused here. `binding` tells the app which session it comes from.
+pub(super) fn app_request(
     proxy: &Proxy,
     request: &AppRequest<'_>,
     plaintext: &Bytes,
     binding: &[u8; 32],
 ) -> Result<Request<AppBody>, AppError> {
-    let AppRequest { method, path, headers, body } = request;
+    let AppRequest { method, path, headers, body, is_head_too_large } = request;
     let lengths = headers.iter().map(|(name, value)| name.len() + value.len());
     let head_len = method.len() + path.len() + lengths.sum::<usize>();
-    if head_len > proxy.limits.max_head_size as usize {
+    if *is_head_too_large || head_len > proxy.limits.max_head_size as usize {
         return Err(AppError::HeadTooLarge);
     }
     if headers.len() > proxy.limits.max_head_fields {
@@ -103,7 +106,7 @@ fn app_request(
         return Err(AppError::MalformedRequest);
     }
     let body_len = body.map(|body| body.len().to_string());
-    let mut authority = proxy.upstream.authority().as_str();
+    let mut authority = None;
     let mut fields = Vec::with_capacity(headers.len() + 1);
     for (name, value) in headers {
         match name.to_ascii_lowercase().as_str() {
@@ -113,7 +116,9 @@ fn app_request(
                 return Err(AppError::MalformedRequest);
             }
             "content-length" => continue,
-            "host" => authority = value,
+            // In two spellings: app and client might choose different ones.
+            "host" if authority.is_some() => return Err(AppError::MalformedRequest),
+            "host" => authority = Some(*value),
             _ => {}
         }
         fields.push((name.to_ascii_lowercase(), field_value(value)?));
@@ -122,6 +127,7 @@ fn app_request(
         fields.push(("content-length".into(), len.into()));
     }
     let lines = fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+    let authority = authority.unwrap_or_else(|| proxy.upstream.authority().as_str());
     let head = RequestHead::decode(encode_request(method, "https", authority, path, lines)?)?;
     let (head, _) = AppHead::new(&head, true, binding, proxy.upstream.protocol())?;
 
@@ -141,22 +147,10 @@ fn field_value(value: &str) -> Result<Vec<u8>, AppError> {
     bytes.collect::<Result<_, _>>().map_err(|_| AppError::MalformedRequest)
 }
 
-/// The plaintext of an answer.
-pub(super) struct Content {
-    buffer: Buffer,
-    start: usize,
-}
-
-impl Content {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..]
-    }
-}
-
 /// Waits for all of the response. Redirects are responses like others.
 async fn collect(
     proxy: &Proxy,
-    share: &Share,
+    place: &Place,
     response: AppResponse,
     is_head: bool,
 ) -> Result<Content, Failure> {
@@ -169,15 +163,15 @@ async fn collect(
     if head.len() > MAX_RESPONSE_HEAD {
         return Err(AppError::MalformedResponse.into());
     }
-    let prefix = head.len() + BODY_HEAD;
-    let mut buffer = Buffer::new(share, prefix + MAX_RESPONSE_BODY);
-    buffer.append(&head)?;
-    buffer.append_zeros(BODY_HEAD)?;
+    let mut content = Response::new(place.clone(), &head, MAX_RESPONSE_BODY)?;
+    if let Some(len) = body.size_hint().exact() {
+        content.expect(len)?;
+    }
     let idle = proxy.limits.stream_idle_timeout;
     while let Some(frame) = timeout(idle, body.frame()).await.map_err(|_| AppError::Timeout)? {
         // Trailers have no place in this protocol.
         if let Ok(data) = frame.map_err(|_| Failure::BrokenOff)?.into_data() {
-            buffer.append(&data)?;
+            content.append(&data)?;
         }
     }
     let is_null = is_head
@@ -185,14 +179,5 @@ async fn collect(
             parts.status,
             StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
         );
-    let body_head = if is_null && buffer.len() == prefix {
-        inner::null()
-    } else {
-        inner::body_head(buffer.len() - prefix)
-    };
-    // The length of the body is known only now: what is before it moves up to it.
-    let start = BODY_HEAD - body_head.len();
-    buffer.copy_within(..head.len(), start);
-    buffer[prefix - body_head.len()..prefix].copy_from_slice(&body_head);
-    Ok(Content { buffer, start })
+    Ok(content.finish(is_null)?)
 }

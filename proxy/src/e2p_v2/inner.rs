@@ -5,6 +5,9 @@ use super::messages::encoded;
 
 /// Fields of a request that are looked at at all.
 const MAX_FIELDS: usize = 256;
+/// Bytes of names and values of fields that are looked at: no `--max-head-size` is larger. Without a
+/// bound each comparison of two names might take megabytes.
+const MAX_FIELD_BYTES: usize = 64 * 1024;
 /// Bytes that the length of a response's body takes at most: the body is below 4 GiB.
 pub(crate) const BODY_HEAD: usize = 5;
 
@@ -16,21 +19,29 @@ pub(crate) struct AppRequest<'a> {
     /// Each name once, in the client's spelling.
     pub(crate) headers: Vec<(&'a str, &'a str)>,
     pub(crate) body: Option<&'a [u8]>,
+    /// The fields are more than any head may hold, and not all of them are in `headers`.
+    pub(crate) is_head_too_large: bool,
 }
 
 impl<'a> AppRequest<'a> {
     pub(crate) fn decode(input: &'a [u8]) -> Result<Self, Malformed> {
         let (mut method, mut path, mut headers, mut body) = (None, None, None, None);
+        let mut field_bytes = 0;
         whole_map(input, |key, reader| match key {
             "method" => once(&mut method, reader.text()?),
             "path" => once(&mut path, reader.text()?),
             "headers" => {
                 let mut fields: Vec<(&str, &str)> = Vec::new();
                 reader.map(|name, reader| {
+                    let value = reader.text()?;
+                    field_bytes += name.len() + value.len();
+                    if field_bytes > MAX_FIELD_BYTES {
+                        return Ok(());
+                    }
                     if fields.len() == MAX_FIELDS || fields.iter().any(|(one, _)| *one == name) {
                         return Err(Malformed);
                     }
-                    fields.push((name, reader.text()?));
+                    fields.push((name, value));
                     Ok(())
                 })?;
                 once(&mut headers, fields)
@@ -43,6 +54,7 @@ impl<'a> AppRequest<'a> {
             path: path.ok_or(Malformed)?,
             headers: headers.ok_or(Malformed)?,
             body: body.ok_or(Malformed)?,
+            is_head_too_large: field_bytes > MAX_FIELD_BYTES,
         })
     }
 }
@@ -130,6 +142,26 @@ mod tests {
         };
         assert!(AppRequest::decode(&request(MAX_FIELDS)).is_ok());
         assert!(AppRequest::decode(&request(MAX_FIELDS + 1)).is_err());
+    }
+
+    /// Names that are compared with each other are short together.
+    #[test]
+    fn fields_are_bounded_before_they_are_compared() {
+        let request = |len: usize| {
+            encoded(|out| {
+                out.map(4)?.str("method")?.str("GET")?.str("path")?.str("/")?;
+                out.str("body")?.null()?.str("headers")?.map(2)?;
+                // The same name twice: compared, it is malformed.
+                for _ in 0..2 {
+                    out.str(&"n".repeat(len))?.str("")?;
+                }
+                Ok(())
+            })
+        };
+        assert!(AppRequest::decode(&request(MAX_FIELD_BYTES / 2)).is_err());
+        let large = request(MAX_FIELD_BYTES / 2 + 1);
+        let large = AppRequest::decode(&large).unwrap();
+        assert!(large.is_head_too_large && large.headers.len() == 1);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 const VERSION: u64 = 2;
+/// Longest head of an envelope in bytes.
+pub(crate) const MAX_ENVELOPE_HEAD: usize = 80;
 
 pub(crate) type SessionId = [u8; 16];
 
@@ -96,6 +98,22 @@ impl Envelope {
         })
     }
 
+    /// The session that a message names, as soon as what has come of it says so.
+    pub(crate) fn session_id(beginning: &[u8]) -> Option<SessionId> {
+        let mut found = None;
+        // The end of what has come, or of what is looked at, is an error like others.
+        let _ = whole_map(beginning, |key, reader| match key {
+            "version" => read_version(reader),
+            "session_id" => {
+                found = Some(*reader.array()?);
+                Err(Malformed)
+            }
+            "sequence" | "ciphertext" => reader.bytes().map(drop),
+            _ => Err(Malformed),
+        });
+        found
+    }
+
     /// All of a message before its ciphertext of `len` bytes, which ends it.
     pub(crate) fn head(session_id: &SessionId, sequence: u64, len: usize) -> Vec<u8> {
         encoded(|out| {
@@ -177,7 +195,10 @@ mod tests {
         assert_eq!(message[envelope.ciphertext], [9; 24]);
         for len in 0..message.len() {
             assert_eq!(Envelope::decode(&message[..len]), Err(Malformed), "{len}");
+            let is_named = len >= b"\xa4\x67version\x02\x6asession_id\x50".len() + 16;
+            assert_eq!(Envelope::session_id(&message[..len]), is_named.then_some([7; 16]), "{len}");
         }
+        assert!(Envelope::head(&[7; 16], u64::MAX, u32::MAX as usize).len() <= MAX_ENVELOPE_HEAD);
     }
 
     /// The order of keys is the client's business.
@@ -190,6 +211,8 @@ mod tests {
         });
         let envelope = Envelope::decode(&message).unwrap();
         assert_eq!(message[envelope.ciphertext], [9; 16]);
+        assert_eq!(Envelope::session_id(&message), Some([7; 16]));
+        assert_eq!(Envelope::session_id(&message[..30]), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
     /// The body took too long.
     Timeout,
     TooLarge,
-    /// No room, no evidence, or shutdown.
+    /// No room, no evidence, too many requests at once, or shutdown.
     Unavailable,
 }
 

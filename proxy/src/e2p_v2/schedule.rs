@@ -106,19 +106,18 @@ impl Keys {
         Ok(data.len())
     }
 
-    /// Seals for the client into `out`, which is longer by a tag. A sequence must not be used twice
-    /// with the same kind of message.
+    /// Seals for the client in place and gives the tag. A sequence must not be used twice with the same
+    /// kind of message.
     pub(super) fn seal(
         &self,
         message: Message,
         session_id: &SessionId,
         sequence: u64,
-        content: &[u8],
-        out: &mut [u8],
-    ) {
+        data: &mut [u8],
+    ) -> [u8; TAG_LEN] {
         let (key, iv) = &self.s2c;
         let aad = aad(message, Direction::ServerToClient, session_id, sequence);
-        key.seal(&nonce(iv, sequence), &aad, content, &[], out);
+        key.seal_in_place(&nonce(iv, sequence), &aad, data)
     }
 }
 
@@ -189,9 +188,9 @@ mod tests {
         assert_eq!(keys.open(Message::Confirmation, &ID, 0, &mut sealed), Ok(32));
         assert!(keys.is_transcript_hash(&sealed[..32]));
         assert!(!keys.is_transcript_hash(&sealed[..31]));
-        let mut out = [0; 5 + TAG_LEN];
-        keys.seal(Message::Application, &ID, 7, b"hello", &mut out);
-        assert_eq!(hex(&out), "3b03d81e186292e34259ea65f27dfcfd890f1e1c5c");
+        let mut data = *b"hello";
+        let tag = keys.seal(Message::Application, &ID, 7, &mut data);
+        assert_eq!(hex(&data) + &hex(&tag), "3b03d81e186292e34259ea65f27dfcfd890f1e1c5c");
     }
 
     #[test]
@@ -207,8 +206,8 @@ mod tests {
         assert_eq!(open(Message::Confirmation, &[5; 16], 0, sealed), refused);
         assert_eq!(open(Message::Confirmation, &ID, 0, vec![0; TAG_LEN - 1]), refused);
         // What goes in one direction does not come back in the other.
-        let mut own = vec![0; 32 + TAG_LEN];
-        keys.seal(Message::Confirmation, &ID, 0, &keys.transcript_hash, &mut own);
-        assert_eq!(open(Message::Confirmation, &ID, 0, own), refused);
+        let mut own = keys.transcript_hash;
+        let tag = keys.seal(Message::Confirmation, &ID, 0, &mut own);
+        assert_eq!(open(Message::Confirmation, &ID, 0, [&own[..], &tag].concat()), refused);
     }
 }

@@ -8,16 +8,19 @@ use super::messages::{Envelope, SessionId};
 use super::refusal::Refusal;
 use super::schedule::{Keys, Message};
 use super::window::ReplayWindow;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, Limits, Share};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval};
 
 /// Clients keep a session for 25 minutes and do not expect it to end before they do.
 const LEAST_LIFETIME: Duration = Duration::from_secs(30 * 60);
 const SWEEP: Duration = Duration::from_secs(5);
+/// Requests of a session at once. Clients keep no more outstanding.
+const MAX_REQUESTS: usize = 64;
 /// Sequence of the confirmation.
 const CONFIRMATION: u64 = 0;
 
@@ -25,6 +28,10 @@ const CONFIRMATION: u64 = 0;
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) keys: Keys,
+    /// What its messages may hold together.
+    pub(super) memory: Share,
+    /// Requests at once.
+    pub(super) requests: Arc<Semaphore>,
     born: Instant,
     used: Mutex<Used>,
 }
@@ -35,10 +42,11 @@ struct Used {
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, keys: Keys) -> Arc<Self> {
+    pub(super) fn new(id: SessionId, keys: Keys, memory: Share) -> Arc<Self> {
         let born = Instant::now();
         let used = Mutex::new(Used { window: ReplayWindow::default(), last: born });
-        Arc::new(Self { id, keys, born, used })
+        let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
+        Arc::new(Self { id, keys, memory, requests, born, used })
     }
 
     /// Opens a request in place and marks its sequence as used. Gives where the plaintext is. What
@@ -200,7 +208,7 @@ mod tests {
     use tokio::time::advance;
 
     fn session(number: u8) -> Arc<Session> {
-        Session::new([number; 16], Keys::derive(&[number; 32], [number; 32]))
+        Session::new([number; 16], Keys::derive(&[number; 32], [number; 32]), Share::new(0))
     }
 
     fn refusal(sessions: &Sessions, number: u8) -> Option<Refusal> {

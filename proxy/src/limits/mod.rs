@@ -109,6 +109,9 @@ pub struct Limits {
     pub linger_bytes: usize,
     /// and for so long. A client that is still sending would otherwise lose the answer.
     pub linger_time: Duration,
+    /// Longest time for all of a message of E2P v2 to come, for the app to answer it, and for the
+    /// client to take the answer.
+    pub e2p_v2_timeout: Duration,
     /// Longest wait for open streams at shutdown. Tunnels have `linger_time` more to say that they end.
     pub drain_timeout: Duration,
 }
@@ -156,6 +159,7 @@ impl Default for Limits {
             answer_delay: Duration::from_millis(50),
             linger_bytes: 64 * 1024 * 1024,
             linger_time: Duration::from_secs(2),
+            e2p_v2_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(30),
         }
     }

@@ -52,11 +52,12 @@ pub(crate) struct Metrics {
     budget_used: Gauge,
     budget: Gauge,
     #[cfg(feature = "e2p-v2")]
-    pub(crate) e2p_v2: e2p_v2::Metrics,
+    pub(crate) e2p_v2: Option<e2p_v2::Metrics>,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// `e2p_v2` says that there is what counts for it.
+    pub(crate) fn new(#[cfg(feature = "e2p-v2")] e2p_v2: bool) -> Self {
         let mut all = Registrar(Registry::with_prefix("steve"));
         let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("protocol", "3")]);
         all.0.register("build", "What runs", build);
@@ -103,7 +104,7 @@ impl Metrics {
             budget_used: all.bytes_now("memory_budget_used", "Memory that is spoken for"),
             budget: all.bytes_now("memory_budget", "Memory for connections and streams"),
             #[cfg(feature = "e2p-v2")]
-            e2p_v2: e2p_v2::Metrics::new(&mut all),
+            e2p_v2: e2p_v2.then(|| e2p_v2::Metrics::new(&mut all)),
             registry: all.0,
         }
     }
@@ -152,8 +153,8 @@ impl Metrics {
         set(&self.budget_used, used);
         set(&self.budget, total);
         #[cfg(feature = "e2p-v2")]
-        if let Some(service) = &proxy.e2p_v2 {
-            self.e2p_v2.refresh(service);
+        if let (Some(metrics), Some(service)) = (&self.e2p_v2, &proxy.e2p_v2) {
+            metrics.refresh(service);
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -3,6 +3,7 @@
 use super::command;
 use super::deployment::{Access, Deployment, Manifest, ProxySettings};
 use super::given::{At, E2E_ENCRYPTION, Given, Key, Value};
+use super::values::has_userinfo;
 use std::ops::RangeInclusive;
 use steve_proxy::config::parse_suites;
 use steve_proxy::limits::MAX_MANIFEST_LEN;
@@ -14,8 +15,8 @@ pub(super) const PROXY_PORT: u16 = 8080;
 const APP_PORT: u16 = 8083;
 /// Ports that belong to the platform.
 const RESERVED: RangeInclusive<u16> = 49500..=49600;
-/// Ports of the host that are taken: HTTP, Caddy's administration, the relay for Caddy, HTTPS.
-const HOST_PORTS: [u16; 4] = [80, 443, 2019, PROXY_PORT];
+/// Ports of the host that are taken: SSH, HTTP, HTTPS, Caddy's administration, the relay for Caddy.
+const HOST_PORTS: [u16; 5] = [22, 80, 443, 2019, PROXY_PORT];
 /// In MiB. With less there is no room for image, proxy and app.
 const MEMORY: RangeInclusive<u32> = 256..=4_194_304;
 const DEFAULT_MEMORY: u32 = 512;
@@ -198,7 +199,7 @@ fn direct_access(
     };
     let raw = || ports.iter().filter(|port| port.value != http_port);
     for At { line, value } in raw().filter(|port| HOST_PORTS.contains(&port.value)) {
-        let what = format!("port {value} is taken on the host, by Caddy or by the relay for it");
+        let what = format!("port {value} is taken on the host, by SSH, Caddy or the relay for it");
         given.wrong(*line, what);
     }
     let raw_ports = raw().map(|port| port.value).collect();
@@ -210,6 +211,9 @@ fn manifest(given: &mut Given) -> Manifest {
     let enclave_sources = given.sources(Key::EnclaveSources);
     let metadata = given.text(Key::Metadata);
     let line = metadata.as_ref().map_or(1, |metadata| metadata.line);
+    if metadata.as_ref().is_some_and(|metadata| has_userinfo(&metadata.value)) {
+        given.wrong(line, "metadata has a URL with a user: everybody can read it");
+    }
     let metadata = metadata.map(|metadata| metadata.value);
     let manifest = Manifest { app_sources, enclave_sources, metadata };
     if super::enclave::manifest(&manifest).len() > MAX_MANIFEST_LEN {

@@ -11,8 +11,11 @@ const RELAY_UNIT: &str = include_str!("templates/steve-relay.service");
 const SOCKET_UNIT: &str = include_str!("templates/steve-relay.socket");
 const CADDYFILE: &str = include_str!("templates/Caddyfile");
 
-/// What Caddy is told to do for TLS where there is no domain.
-const NO_DOMAIN_TLS: &str = "\ttls internal {\n\t\ton_demand\n\t}\n";
+/// Where there is no domain Caddy makes one certificate, for this name, and shows it to clients that
+/// name none. It would make certificates without end if clients could choose names.
+const NO_DOMAIN_SITE: &str =
+    "{\n\tdefault_sni steve.internal\n}\n\nhttps://steve.internal, https://";
+const NO_DOMAIN_TLS: &str = "\ttls internal\n";
 /// Ports below are root's, and the relay is not root: systemd listens on them.
 const FIRST_FREE_PORT: u16 = 1024;
 
@@ -48,7 +51,7 @@ fn socket(port: u16) -> File {
 }
 
 fn caddyfile(domain: Option<&str>) -> String {
-    let (site, tls) = domain.map_or(("https://", NO_DOMAIN_TLS), |domain| (domain, ""));
+    let (site, tls) = domain.map_or((NO_DOMAIN_SITE, NO_DOMAIN_TLS), |domain| (domain, ""));
     CADDYFILE
         .replace("@SITE@", site)
         .replace("@TLS@", tls)

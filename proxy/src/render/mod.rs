@@ -15,7 +15,9 @@ mod output;
 mod procfile;
 mod values;
 
+use deployment::Access;
 use given::{Given, Mistake};
+use output::File;
 use std::io;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -60,6 +62,17 @@ pub(crate) fn run(
     for file in &files {
         println!("{}", directory.join(&file.name).display());
     }
+    for name in stale_sockets(directory, &files) {
+        eprintln!(
+            "steve-proxy: {} is of an earlier deployment: disable and remove it",
+            directory.join(name).display()
+        );
+    }
+    if let Access::Direct { .. } = deployment.access {
+        eprintln!(
+            "steve-proxy: without e2e TLS ends on the host, which can read and change everything"
+        );
+    }
     if deployment.debug {
         eprintln!(
             "steve-proxy: debug is on: the host can read the enclave's console, and clients refuse \
@@ -67,6 +80,18 @@ pub(crate) fn run(
         );
     }
     Ok(())
+}
+
+/// Socket units of ports that the deployment does not have, in their order.
+fn stale_sockets(directory: &Path, files: &[File]) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut stale: Vec<_> = names
+        .filter(|name| name.starts_with("steve-relay-") && name.ends_with(".socket"))
+        .filter(|name| files.iter().all(|file| file.name != *name))
+        .collect();
+    stale.sort();
+    stale
 }
 
 /// The deployment that the text describes, or everything that is wrong with it, by line.

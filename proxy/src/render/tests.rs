@@ -34,9 +34,10 @@ fn contradictions_of_procfiles() {
             ("run: /a\nports: 1, 2\nhttp_port: 3", &["3: http_port 3 is not one of ports"]),
             ("run: /a\nhttp_port: 3\ne2e: true", &["2: http_port 3 is not one of ports"]),
             (
-                "run: /a\nports: 1, 443, 2019, 8080, 80\nhttp_port: 80",
+                "run: /a\nports: 1, 443, 2019, 8080, 80, 22\nhttp_port: 80",
                 &[
                     "2: port 2019 is taken on the host",
+                    "2: port 22 is taken on the host",
                     "2: port 443 is taken on the host",
                     "2: port 8080 is taken on the host",
                 ],
@@ -57,6 +58,10 @@ fn contradictions_of_procfiles() {
             ("run: /a\ne2e: yes\nports: 1", &["2: e2e is `yes`: it must be true or false"]),
             ("run: /a\nport: 1\nports: 2", &["2: unknown key `port`"]),
             ("run: /a\nports: 1\nrun: /b", &["3: run is given twice: first on line 1"]),
+            (
+                "run: /a\nports: 1\nmetadata: see https://token@git.example/a",
+                &["3: metadata has a URL with a user"],
+            ),
             ("run: /a\nports: 1\nwhat", &["3: neither `key: value` nor a comment"]),
             ("run: /a\nports: 1\ncors_origins: *", &["3: unknown key `cors_origins`"]),
             (
@@ -80,7 +85,7 @@ fn contradictions_of_procfiles() {
                 "run: /a\nports: 1\napp_sources: a b\nenclave_sources: https://u:p@h/x",
                 &[
                     "3: app_sources has `a b`: it must be a URL",
-                    "4: enclave_sources has a URL with a password",
+                    "4: enclave_sources has a URL with a user or password",
                 ],
             ),
             // All of them in one run, by line.

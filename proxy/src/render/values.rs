@@ -109,12 +109,9 @@ impl Given {
             if !is_source(&value) {
                 let must = "it must be a URL, or user@host:path";
                 self.wrong(line, format!("{} has `{value}`: {must}", key.name()));
-            } else if has_password(&value) {
-                let name = key.name();
-                self.wrong(
-                    line,
-                    format!("{name} has a URL with a password: everybody can read it"),
-                );
+            } else if has_userinfo(&value) || has_password(&value) {
+                let what = "has a URL with a user or password: everybody can read it";
+                self.wrong(line, format!("{} {what}", key.name()));
             } else {
                 sources.push(value);
             }
@@ -156,10 +153,24 @@ fn is_source(text: &str) -> bool {
     visible && (parts("://").is_some() || scp)
 }
 
+/// Whether an `http` or `https` URL in the text names a user: there that is a password or a token.
+pub(super) fn has_userinfo(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["http://", "https://"]
+        .iter()
+        .flat_map(|scheme| text.split(scheme).skip(1))
+        .any(|rest| authority(rest).contains('@'))
+}
+
 fn has_password(url: &str) -> bool {
-    let authority = url.split_once("://").and_then(|(_, rest)| rest.split('/').next());
-    let user = authority.and_then(|authority| authority.rsplit_once('@'));
+    let user = url.split_once("://").and_then(|(_, rest)| authority(rest).rsplit_once('@'));
     user.is_some_and(|(user, _)| user.contains(':'))
+}
+
+/// What is before path, query and fragment, RFC 3986, Section 3.2, or before the end of the URL.
+fn authority(rest: &str) -> &str {
+    let is_end = |c: char| c.is_whitespace() || "/\\?#\"'<>".contains(c);
+    rest.split(is_end).next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -212,7 +223,13 @@ mod tests {
         for text in ["a", "https://", "a:b", "https://a b", "://a"] {
             assert!(!is_source(text), "{text}");
         }
-        assert!(has_password("https://user:word@git.example/a"));
+        assert!(has_password("ssh://user:word@git.example/a"));
+        for text in ["https://token@git.example/a", "see HTTP://a:b@c", "https://a http://b@c"] {
+            assert!(has_userinfo(text), "{text}");
+        }
+        for text in ["https://git.example/a@b", "https://git.example?a@b", "ssh://git@a/b", "a@b"] {
+            assert!(!has_userinfo(text), "{text}");
+        }
         assert!(!has_password("https://git.example:8443/a@b"));
     }
 }

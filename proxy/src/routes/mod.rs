@@ -10,6 +10,8 @@ use crate::body::OuterBody;
 #[cfg(feature = "e2p-v2")]
 use crate::e2p_v2;
 use crate::evidence::Encoded;
+#[cfg(feature = "e2p-v2")]
+use crate::limits::Share;
 use crate::server::Proxy;
 use crate::stream::{self, Source, discard};
 use bytes::{Bytes, BytesMut};
@@ -30,6 +32,9 @@ const BASE: &str = "/.well-known/steve/";
 pub(crate) struct Outer {
     /// Limits the evidence that the connection has not read.
     pub(crate) unread: Arc<Semaphore>,
+    /// What its messages of E2P v2 may hold together.
+    #[cfg(feature = "e2p-v2")]
+    pub(crate) messages: Share,
     /// Takes what the connection is to do after it has become a tunnel.
     pub(crate) tunnel: mpsc::Sender<BoxFuture<'static, ()>>,
     /// True when shutdown has begun.
@@ -47,7 +52,7 @@ pub(crate) async fn route(
     if let Some(service) = &proxy.e2p_v2
         && let Some(resource) = e2p_v2::resource(parts.uri.path()).map(str::to_owned)
     {
-        return e2p_v2::serve(&proxy, service, &resource, parts, body).await;
+        return e2p_v2::serve(&proxy, service, &outer, &resource, parts, body).await;
     }
     match parts.uri.path().strip_prefix(BASE).map(str::to_owned) {
         Some(resource) => steve(&proxy, &outer, &mut parts, &resource, body).await,

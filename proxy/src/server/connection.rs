@@ -4,6 +4,8 @@ use super::Proxy;
 use super::activity::{Activity, Tracked};
 use super::deadline::WriteDeadline;
 use super::listener::Listener;
+#[cfg(feature = "e2p-v2")]
+use crate::limits::Share;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTION_BUFFER, HTTP2_HEADER_LIST, HTTP2_PING_INTERVAL, HTTP2_PING_TIMEOUT,
     HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limits, MAX_FIELDS,
@@ -101,7 +103,16 @@ async fn exchange(
     let tunnels_open = proxy.metrics.tunnels_open.clone();
     let (tunnel, mut tunnels) = mpsc::channel(1);
     let unread = Arc::new(Semaphore::new(proxy.limits.max_unread_evidence));
-    let outer = Outer { unread, tunnel, stop: stop.clone() };
+    let outer = Outer {
+        unread,
+        #[cfg(feature = "e2p-v2")]
+        messages: match &proxy.e2p_v2 {
+            Some(service) => service.of_connection(),
+            None => Share::new(0),
+        },
+        tunnel,
+        stop: stop.clone(),
+    };
     let first_request = sleep(proxy.limits.first_request_timeout);
     // hyper closes idle HTTP/1.1 connections, but keeps HTTP/2 ones that answer its pings.
     let idle_limit = proxy.limits.header_read_timeout;

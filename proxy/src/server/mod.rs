@@ -29,6 +29,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use steve_protocol::handshake::SessionParameters;
+#[cfg(feature = "e2p-v2")]
+use steve_protocol::suite::Kem;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
@@ -193,6 +195,14 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let configuration = checked.effective(attester.name());
     #[cfg(feature = "e2p-v2")]
     let e2p_v2 = checked.e2p_v2();
+    #[cfg(feature = "e2p-v2")]
+    if e2p_v2.is_some() && checked.suites.iter().all(|suite| suite.kem() != Kem::XWing) {
+        tracing::warn!(
+            "E2P v2 is on and the present protocol offers no suite with X-Wing: if \
+             STEVE_KEY_EXCHANGE is set for clients of E2P v2 only, set STEVE_E2P_V2_KEY_EXCHANGE \
+             instead"
+        );
+    }
     let Checked { upstream, suites, cors_origins, public_paths, upgrades, padding, config } =
         checked;
     let Config { manifest, limits, allow_plaintext_fallback, early_data, .. } = config;
@@ -210,10 +220,24 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     };
     let keys = Arc::new(KeyRing::new(plan, clock.clone(), entropy.clone())?);
     let statements = Statements { configuration, manifest };
-    let metrics = Arc::new(Metrics::new());
-    let evidence =
-        EvidenceService::start(attester, keys.clone(), clock, statements, metrics.clone(), &limits)
-            .map_err(StartError::System)?;
+    let metrics = Arc::new(Metrics::new(
+        #[cfg(feature = "e2p-v2")]
+        e2p_v2.is_some(),
+    ));
+    #[cfg(feature = "e2p-v2")]
+    let documents = if e2p_v2.is_some() { e2p_v2::MAX_DOCUMENTS } else { 0 };
+    #[cfg(not(feature = "e2p-v2"))]
+    let documents = 0;
+    let evidence = EvidenceService::start(
+        attester,
+        keys.clone(),
+        clock,
+        statements,
+        metrics.clone(),
+        &limits,
+        documents,
+    )
+    .map_err(StartError::System)?;
     let parameters = SessionParameters {
         lifetime: limits.session_lifetime,
         idle_timeout: limits.session_idle,

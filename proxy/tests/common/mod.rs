@@ -10,6 +10,8 @@ pub mod outer;
 #[cfg(feature = "demo")]
 pub mod program;
 pub mod tunnel;
+#[cfg(feature = "e2p-v2")]
+pub mod v2;
 
 use client::Inner;
 use rand::SeedableRng;

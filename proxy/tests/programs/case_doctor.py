@@ -71,7 +71,7 @@ def run(context: Context) -> None:
         context.step(name, body)
 
     missing = {"evidence": "not checked", "keys": "not checked", "clock": "not checked", "routing": "not checked",
-               "streaming": "not checked"}
+               "streaming": "not checked", "plaintext": "warning"}
     case("all is well", {})
     case("no policy", {"evidence": "warning", "streaming": "not checked"}, whom=[])
     # Over HTTP/1.0 nginx fills a buffer first; what comes in chunks it passes on all the same.
@@ -90,8 +90,33 @@ def run(context: Context) -> None:
     pcrs_of_another.write_text(json.dumps({f"PCR{n}": "ab" * 48 for n in range(3)}))
     case("another image", {"evidence": "problem", **{k: v for k, v in missing.items() if k != "evidence"}},
          whom=["--pcrs", pcrs_of_another])
+    context.step("first use", lambda: first_use(context, origin, root))
+    _, public = start_proxy(context, app.server_port, "--public-paths", "/open")
+    case("public paths", {"plaintext": "warning"}, to=public)
+    case("101 of something else", {"tunnel": "problem"},
+         server="location /.well-known/steve/v3/tunnel { return 101; }")
     context.step("nobody there", lambda: nobody(context))
     app.shutdown()
+
+
+def first_use(context: Context, origin: str, root: Path) -> str:
+    """What the diagnosis itself has recorded is compared with nothing, and is not recorded."""
+    store = context.work / "first-pins"
+    trust = ["--dangerous-dev-root", root, "--tofu-store", store]
+
+    def found() -> dict[str, str]:
+        done = steve(context, "doctor", "--json", "--stream", "/", *trust, origin)
+        return {one["check"]: one["outcome"] for one in json.loads(done.stdout)["checks"]}
+
+    first = found()
+    equal((first["evidence"], first["streaming"]), ("warning", "not checked"), "first use")
+    check(not store.exists(), "the store was written")
+    equal(steve(context, "verify", *trust, origin).returncode, 0, "exit code of verify")
+    before = store.read_bytes()
+    second = found()
+    equal((second["evidence"], second["streaming"]), ("ok", "ok"), "with a record")
+    equal(store.read_bytes(), before, "the store")
+    return "a warning, and nothing is written"
 
 
 def nobody(context: Context) -> str:

@@ -51,7 +51,16 @@ impl Key {
         let (data, tag) = out.split_at_mut(content.len() + extra.len());
         data[..content.len()].copy_from_slice(content);
         data[content.len()..].copy_from_slice(extra);
-        tag.copy_from_slice(&self.pass(Direction::Seal, nonce, aad, data));
+        tag.copy_from_slice(&self.seal_in_place(nonce, aad, data));
+    }
+
+    pub(super) fn seal_in_place(
+        &self,
+        nonce: &Nonce,
+        aad: &[u8],
+        data: &mut [u8],
+    ) -> [u8; TAG_LEN] {
+        self.pass(Direction::Seal, nonce, aad, data)
     }
 
     /// Decrypts while it authenticates. If the tag is wrong, `data` is zeros.

@@ -1,18 +1,20 @@
 //! The checks themselves.
 
+use super::Findings;
 use super::Outcome::{NotChecked, Ok as Good, Problem, Warning};
 use super::outer::{Outer, RENEW_DAYS, Tls};
-use super::{Findings, Outcome};
-use crate::args::{Common, DoctorArgs};
+use crate::args::Common;
 use crate::connect;
 use crate::exit::Failure;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    SEC_WEBSOCKET_ACCEPT,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use steve_sdk::VerifiedEnclave;
+use std::time::{SystemTime, UNIX_EPOCH};
+use steve_sdk::{PcrTrust, VerifiedEnclave};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const EVIDENCE: &str = "/.well-known/steve/v3/evidence";
 const STREAM: &str = "/.well-known/steve/v3/stream";
@@ -20,15 +22,14 @@ const TUNNEL: &str = "/.well-known/steve/v3/tunnel";
 const HEALTH: &str = "/.well-known/steve/health";
 /// An origin that nobody can have.
 const FOREIGN: &str = "https://steve-doctor.invalid";
+/// 16 bytes in base64, RFC 6455, Section 4.1.
+const WEBSOCKET_KEY: &str = "c3RldmUtZG9jdG9yLTEyMw==";
 /// Times that evidence is fetched.
 const FETCHES: usize = 4;
 /// Clocks that differ by more than this will be refused soon.
 const CLOCK_WARNING_S: u64 = 30;
 /// More than nginx takes by default.
 const LARGE_BODY: usize = 2 << 20;
-/// Streams are watched for this long, and shorter ones tell nothing.
-const WATCHED: Duration = Duration::from_secs(10);
-const SHORTEST: Duration = Duration::from_millis(500);
 
 /// TLS and HTTP versions. False when nothing answers at all.
 pub(super) async fn connection(outer: &Outer, origin: &str, findings: &mut Findings) -> bool {
@@ -86,31 +87,41 @@ pub(super) async fn ready(outer: &Outer, findings: &mut Findings) {
     findings.add("ready", outcome, text);
 }
 
+/// An enclave whose evidence holds.
+pub(super) struct Accepted {
+    pub(super) enclave: VerifiedEnclave,
+    /// Its measurements are those that are expected.
+    pub(super) compared: bool,
+}
+
 /// Evidence for fresh challenges, over several connections: what it shows, clock, keys, routing.
 pub(super) async fn evidence(
     common: &mut Common,
     outer: &Outer,
     origin: &str,
     findings: &mut Findings,
-) -> Result<(), Failure> {
+) -> Result<Option<Accepted>, Failure> {
     if matches!(outer.tls(), Some(Tls::Invalid(_))) {
         for check in ["evidence", "keys", "clock", "routing"] {
             findings.add(check, NotChecked, "No client gets this far with that certificate.");
         }
-        return Ok(());
+        return Ok(None);
     }
-    let compared = common.policy.is_given();
+    let is_given = common.policy.is_given();
+    let mut compared = is_given;
     let mut instances = BTreeSet::new();
     let mut last = None;
     for _ in 0..FETCHES {
         // Without a policy everything is checked but whose measurements they are.
         let unrecorded = tempfile::tempdir().map_err(Failure::usage)?;
-        if !compared {
+        if !is_given {
             common.policy.tofu_store = Some(unrecorded.path().join("pins"));
         }
         match connect::client(common, origin)?.verify().await {
             Ok(enclave) => {
                 instances.insert(format!("{:?}", enclave.instance()));
+                // What this diagnosis has recorded itself is no expectation.
+                compared &= !matches!(enclave.trust(), None | Some(PcrTrust::FirstUse));
                 last = Some(enclave);
             }
             Err(error) => {
@@ -124,14 +135,14 @@ pub(super) async fn evidence(
             }
         }
     }
-    if !compared {
+    if !is_given {
         common.policy.tofu_store = None;
     }
     let Some(enclave) = last else {
         for check in ["keys", "clock", "routing"] {
             findings.add(check, NotChecked, "There is no evidence that holds.");
         }
-        return Ok(());
+        return Ok(None);
     };
     accepted(&enclave, compared, findings);
     let (outcome, text) = match instances.len() {
@@ -145,7 +156,7 @@ pub(super) async fn evidence(
         ),
     };
     findings.add("routing", outcome, text);
-    Ok(())
+    Ok(Some(Accepted { enclave, compared }))
 }
 
 fn accepted(enclave: &VerifiedEnclave, compared: bool, findings: &mut Findings) {
@@ -159,7 +170,7 @@ fn accepted(enclave: &VerifiedEnclave, compared: bool, findings: &mut Findings) 
             Warning,
             format!(
                 "Fresh challenges are answered by {module} with PCR0 {pcr0}; this was compared \
-                 with nothing. Pass --pcrs or --policy."
+                 with nothing. Pass --pcrs or --policy, or a --tofu-store that has the service."
             ),
         ),
     };
@@ -180,30 +191,6 @@ fn accepted(enclave: &VerifiedEnclave, compared: bool, findings: &mut Findings) 
         ),
     };
     findings.add("clock", outcome, text);
-}
-
-/// Requests outside the channel must be refused by the proxy.
-pub(super) async fn plaintext(outer: &Outer, findings: &mut Findings) {
-    let path = "/steve-doctor-plaintext";
-    let (outcome, text) = match outer.send(true, Method::POST, path, &[], "").await {
-        Ok(answer) if is_refusal(answer.status, &answer.body) => {
-            (Good, "A request outside the channel is refused by the proxy.".to_owned())
-        }
-        Ok(answer) => {
-            let status = answer.status.as_u16();
-            let text = format!(
-                "A request outside the channel is answered {status}, not refused by the proxy. \
-                 Pass all paths to it, without --allow-plaintext-fallback."
-            );
-            (Problem, text)
-        }
-        Err(error) => (NotChecked, format!("A request outside the channel failed: {error}.")),
-    };
-    findings.add("plaintext", outcome, text);
-}
-
-fn is_refusal(status: StatusCode, body: &[u8]) -> bool {
-    status == StatusCode::FORBIDDEN && body == br#"{"error":"e2e_required"}"#
 }
 
 /// Cross-origin answers: for the given origin, and for nobody else.
@@ -266,11 +253,18 @@ pub(super) async fn tunnel(outer: &Outer, findings: &mut Findings) {
         ("connection", "upgrade"),
         ("upgrade", "websocket"),
         ("sec-websocket-version", "13"),
-        ("sec-websocket-key", "c3RldmUtZG9jdG9yLTEyMw=="),
+        ("sec-websocket-key", WEBSOCKET_KEY),
     ];
+    let accept = derive_accept_key(WEBSOCKET_KEY.as_bytes());
     let (outcome, text) = match outer.send(false, Method::GET, TUNNEL, &handshake, "").await {
         Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
-            (Good, "A WebSocket gets through to the proxy.".to_owned())
+            if values(&answer.headers, SEC_WEBSOCKET_ACCEPT) == [accept] {
+                (Good, "A WebSocket gets through to the proxy.".to_owned())
+            } else {
+                let text = "A WebSocket handshake is answered 101 by something that is no \
+                            WebSocket server. See what answers in front of the proxy.";
+                (Problem, text.to_owned())
+            }
         }
         Ok(answer) => {
             let status = answer.status.as_u16();
@@ -305,62 +299,6 @@ pub(super) async fn bodies(outer: &Outer, findings: &mut Findings) {
         Err(error) => (NotChecked, format!("A request of 2 MiB broke off: {error}.")),
     };
     findings.add("bodies", outcome, text);
-}
-
-/// The first bytes of a stream must not wait for its last ones.
-pub(super) async fn streaming(
-    args: &DoctorArgs,
-    origin: &str,
-    findings: &mut Findings,
-) -> Result<(), Failure> {
-    let (outcome, text) = match &args.stream {
-        None => (
-            NotChecked,
-            "The protocol has no answer that takes its time. Pass --stream with a path whose \
-             answer does."
-                .to_owned(),
-        ),
-        Some(_) if !args.common.policy.is_given() => {
-            (NotChecked, "Nothing is sent to an enclave without --pcrs or --policy.".to_owned())
-        }
-        Some(path) => watch(&args.common, origin, path).await?,
-    };
-    findings.add("streaming", outcome, text);
-    Ok(())
-}
-
-async fn watch(common: &Common, origin: &str, path: &str) -> Result<(Outcome, String), Failure> {
-    let client = connect::client(common, origin)?;
-    // A handshake that goes along would push the first bytes through small buffers.
-    if let Err(error) = client.session_binding().await {
-        return Ok((NotChecked, format!("There is no session: {error}.")));
-    }
-    let began = Instant::now();
-    let mut first = None;
-    let reading = async {
-        let mut body = client.get(path).send().await?.into_body();
-        while let Some(chunk) = body.chunk().await? {
-            if !chunk.is_empty() {
-                first.get_or_insert_with(|| began.elapsed());
-            }
-        }
-        Ok::<_, steve_sdk::Error>(())
-    };
-    let ended = tokio::time::timeout(WATCHED, reading).await;
-    let total = began.elapsed();
-    let buffered = "Turn buffering off in the server in front (nginx: proxy_buffering off).";
-    Ok(match (first, ended) {
-        (_, Ok(Err(error))) => (Problem, format!("The stream failed: {error}.")),
-        (Some(_), Err(_)) => (Good, "The first bytes came before the end.".to_owned()),
-        (None, Err(_)) => (Problem, format!("Nothing came within {WATCHED:?}. {buffered}")),
-        (_, Ok(Ok(()))) if total < SHORTEST => {
-            (NotChecked, format!("The answer was over after {total:?}: choose a longer one."))
-        }
-        (Some(first), Ok(Ok(()))) if first * 10 < total * 9 => {
-            (Good, format!("The first bytes came after {first:?}, the last after {total:?}."))
-        }
-        _ => (Problem, format!("All bytes came at the end, after {total:?}. {buffered}")),
-    })
 }
 
 fn now_ms() -> u64 {

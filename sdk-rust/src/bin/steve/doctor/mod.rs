@@ -2,6 +2,8 @@
 
 mod checks;
 mod outer;
+mod plaintext;
+mod streaming;
 
 use crate::args::DoctorArgs;
 use crate::connect;
@@ -9,8 +11,9 @@ use crate::exit::Failure;
 use crate::output::{Output, printable};
 use outer::Outer;
 use serde_json::{Value, json};
-use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fmt, io};
 use steve_sdk::Origin;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -90,15 +93,22 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), Failure> {
     let roots = roots.collect::<Result<Vec<_>, _>>()?;
     let outer = Outer::new(origin.clone(), &roots, timeout).map_err(Failure::usage)?;
 
+    // A diagnosis puts nothing on the user's records.
+    let scratch = tempfile::tempdir().map_err(Failure::usage)?;
+    copy(&mut args.common.policy.tofu_store, &scratch.path().join("pins"))?;
+    copy(&mut args.common.owner.policy_store, &scratch.path().join("policies"))?;
+
     let mut findings = Findings::default();
     if checks::connection(&outer, &origin, &mut findings).await {
         checks::ready(&outer, &mut findings).await;
-        checks::evidence(&mut args.common, &outer, &origin, &mut findings).await?;
-        checks::plaintext(&outer, &mut findings).await;
+        let accepted = checks::evidence(&mut args.common, &outer, &origin, &mut findings).await?;
+        let enclave = accepted.as_ref().map(|accepted| &accepted.enclave);
+        plaintext::plaintext(&outer, enclave, &mut findings).await;
         checks::cors(&outer, args.origin.as_deref(), &mut findings).await;
         checks::tunnel(&outer, &mut findings).await;
         checks::bodies(&outer, &mut findings).await;
-        checks::streaming(&args, &origin, &mut findings).await?;
+        let compared = accepted.is_some_and(|accepted| accepted.compared);
+        streaming::streaming(&args, &origin, compared, &mut findings).await?;
     }
     let text = if args.common.json {
         format!("{:#}\n", findings.json(&origin))
@@ -112,4 +122,16 @@ pub(crate) async fn run(mut args: DoctorArgs) -> Result<(), Failure> {
         0 => Ok(()),
         count => Err(Failure::Problems(count)),
     }
+}
+
+/// Replaces a store by a copy of it, or by none where there is none yet.
+fn copy(store: &mut Option<PathBuf>, to: &Path) -> Result<(), Failure> {
+    let Some(path) = store else { return Ok(()) };
+    match std::fs::copy(&path, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Failure::Usage(format!("{}: {error}", path.display())));
+        }
+        _ => *path = to.to_owned(),
+    }
+    Ok(())
 }
