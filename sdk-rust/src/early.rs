@@ -242,7 +242,7 @@ impl Inner {
         started_ms: u64,
     ) -> Result<Answered, Error> {
         let stage = Stage::Handshake;
-        let mut answer = self.transport.stream(body, stage).await?;
+        let mut answer = self.transport.stream(body, &trusted.route, stage).await?;
         let len = handshake.server_hello_len();
         let (server_hello, rest) = read_first(&mut answer, len, stage).await?;
         let EarlyOutcome { session, response } =

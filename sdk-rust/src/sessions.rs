@@ -9,7 +9,6 @@ use crate::transport::read_exact;
 use crate::trusted::{self, Trusted};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use http::StatusCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use steve_protocol::handshake::{ClientHandshake, HandshakeError};
@@ -128,7 +127,7 @@ impl Inner {
             let (handshake, hello) =
                 ClientHandshake::start(&trusted.enclave, &self.suites, started_ms, &mut rng)?;
             let body = OuterBody::whole(hello.into());
-            let answer = self.transport.stream(body, Stage::Handshake).await?;
+            let answer = self.transport.stream(body, &trusted.route, Stage::Handshake).await?;
             let len = handshake.server_hello_len();
             let server_hello = read_exact(answer, len, Stage::Handshake).await?;
             let session = handshake.finish(&server_hello, trusted.clock.now_ms())?;
@@ -146,10 +145,11 @@ async fn within<T>(
     tokio::time::timeout(after, doing).await.unwrap_or(Err(Error::Timeout { stage, after }))
 }
 
-/// True when the enclave may have been restarted, or has changed its keys, since it was verified.
+/// True when the enclave may have been restarted, has changed its keys since it was verified, or is
+/// shutting down.
 pub(crate) fn wants_new_evidence(error: &Error) -> bool {
     match error {
-        Error::Outer { status, .. } => *status == StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Outer { status, .. } => matches!(status.as_u16(), 422 | 502 | 503 | 504),
         Error::Handshake(error) => *error == HandshakeError::EvidenceExpired,
         _ => false,
     }

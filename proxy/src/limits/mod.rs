@@ -109,6 +109,9 @@ pub struct Limits {
     pub linger_bytes: usize,
     /// and for so long. A client that is still sending would otherwise lose the answer.
     pub linger_time: Duration,
+    /// How long all is served as before when shutdown has begun and health is red. Zero: the proxy
+    /// stops listening at once.
+    pub drain_notice: Duration,
     /// Longest wait for open streams at shutdown. Tunnels have `linger_time` more to say that they end.
     pub drain_timeout: Duration,
 }
@@ -156,6 +159,7 @@ impl Default for Limits {
             answer_delay: Duration::from_millis(50),
             linger_bytes: 64 * 1024 * 1024,
             linger_time: Duration::from_secs(2),
+            drain_notice: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
         }
     }
