@@ -107,12 +107,12 @@ export async function exchangeEarly(
     { handshake, stream, body, started }: Sealed,
 ): Promise<Answered> {
     const { scope, request } = offer;
-    const { clock } = trusted;
+    const { clock, route } = trusted;
     let shaken = false;
     try {
         const length = handshake.serverHelloLength();
         offer.sent = true;
-        const { hello, rest } = await transport.early(body, length, scope.signal);
+        const { hello, rest } = await transport.early(body, route, length, scope.signal);
         scope.signal.throwIfAborted();
         shaken = true;
         const finish = () => handshake.finish(hello, clock.now(), stream);
