@@ -2,7 +2,9 @@
 
 use crate::common::eventually;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command};
 use tempfile::TempDir;
@@ -18,16 +20,18 @@ impl HaProxy {
     pub async fn start(enclaves: [SocketAddr; 2]) -> Self {
         let address = free_address();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("admin.sock").display().to_string();
         let mut config = std::fs::read_to_string(root.join("deploy/haproxy.cfg")).unwrap();
         for (shipped, here) in [
             (":443 ssl crt /etc/haproxy/app.pem alpn h2,http/1.1", address.to_string()),
+            ("/run/haproxy/admin.sock", socket),
             ("192.0.2.1:8080", enclaves[0].to_string()),
             ("192.0.2.2:8080", enclaves[1].to_string()),
         ] {
             assert_eq!(config.matches(shipped).count(), 1, "{shipped}");
             config = config.replace(shipped, &here);
         }
-        let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("haproxy.cfg");
         std::fs::write(&file, config).unwrap();
         let log = File::create(directory.path().join("log")).unwrap();
@@ -41,6 +45,15 @@ impl HaProxy {
         let this = Self { child, directory, address };
         eventually("HAProxy", || TcpStream::connect(address).is_ok()).await;
         this
+    }
+
+    /// Gives it a command as operators do.
+    pub fn command(&self, command: &str) {
+        let mut socket = UnixStream::connect(self.directory.path().join("admin.sock")).unwrap();
+        socket.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer.trim(), "", "{command}");
     }
 
     fn said(&self) -> String {

@@ -134,6 +134,27 @@ async fn an_enclave_that_is_not_ready_keeps_its_clients_and_gets_no_new_ones() {
     drop((first, second));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs HAProxy"]
+async fn the_load_balancer_can_drain_an_enclave_by_itself() {
+    let (region, orders) = (Region::new(), Orders::default());
+    let shop = Shop::open(&orders).await;
+    let first = region.start(0, Image::Old, &shop).await;
+    let haproxy = HaProxy::start(region.addresses).await;
+    routes_are(haproxy.address, &[FIRST]).await;
+    let client = region.client(haproxy.address);
+    let session = get(&client).await.unwrap();
+    let second = region.start(1, Image::New, &shop).await;
+    routes_are(haproxy.address, &[FIRST, SECOND]).await;
+    haproxy.command("set server enclaves/enclave1 state drain");
+    routes_are(haproxy.address, &[SECOND]).await;
+    assert_eq!(get(&client).await.unwrap(), session, "it stays as long as its evidence holds");
+    client.verify().await.unwrap();
+    haproxy.command("set server enclaves/enclave1 state ready");
+    routes_are(haproxy.address, &[FIRST, SECOND]).await;
+    drop((first, second));
+}
+
 /// Figures only: enclaves, load balancer, app and clients share this machine.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs HAProxy"]
