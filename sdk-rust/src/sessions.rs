@@ -9,6 +9,7 @@ use crate::transport::read_exact;
 use crate::trusted::{self, Trusted};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use http::StatusCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use steve_protocol::handshake::{ClientHandshake, HandshakeError};
@@ -149,8 +150,13 @@ async fn within<T>(
 /// shutting down.
 pub(crate) fn wants_new_evidence(error: &Error) -> bool {
     match error {
-        Error::Outer { status, .. } => matches!(status.as_u16(), 422 | 502 | 503 | 504),
+        Error::Outer { status, .. } if *status == StatusCode::UNPROCESSABLE_ENTITY => true,
         Error::Handshake(error) => *error == HandshakeError::EvidenceExpired,
-        _ => false,
+        _ => is_unavailable(error),
     }
+}
+
+/// True when an intermediary does not reach the enclave, or it serves nobody now.
+pub(crate) fn is_unavailable(error: &Error) -> bool {
+    matches!(error, Error::Outer { status, .. } if (502..=504).contains(&status.as_u16()))
 }

@@ -71,12 +71,15 @@ export function wantsNewEvidence(error: unknown): boolean {
     if (!(error instanceof SteveError)) return false;
     return (
         error.code === "handshake-evidence-expired" ||
-        (error.code === "outer-status" && (error.status === 422 || isUnavailable(error)))
+        (error.code === "outer-status" && error.status === 422) ||
+        isUnavailable(error)
     );
 }
 
-function isUnavailable({ status }: SteveError): boolean {
-    return status === 502 || status === 503 || status === 504;
+/** True when an intermediary does not reach the enclave, or it serves nobody now. */
+export function isUnavailable(error: unknown): boolean {
+    if (!(error instanceof SteveError) || error.code !== "outer-status") return false;
+    return error.status === 502 || error.status === 503 || error.status === 504;
 }
 
 /** Could another attempt fare better? */

@@ -26,6 +26,8 @@ impl HaProxy {
         for (shipped, here) in [
             (":443 ssl crt /etc/haproxy/app.pem alpn h2,http/1.1", address.to_string()),
             ("/run/haproxy/admin.sock", socket),
+            // Few file descriptors will do.
+            ("maxconn 20000", "maxconn 1000".into()),
             ("192.0.2.1:8080", enclaves[0].to_string()),
             ("192.0.2.2:8080", enclaves[1].to_string()),
         ] {
