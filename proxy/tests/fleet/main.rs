@@ -1,6 +1,7 @@
 //! More than one enclave behind a real HAProxy: `./test fleet` runs these.
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 #[path = "../common/mod.rs"]
 mod common;
