@@ -11,14 +11,8 @@ mod render;
 mod serve;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
 use std::fmt::Display;
 use std::process::ExitCode;
-
-/// A request takes some sixty allocations, and some of them are of the 8 KiB that hyper reads into:
-/// an eighth of the time in the allocator of the C library.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli::Cli { command } = cli::Cli::parse();

@@ -103,7 +103,7 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The origin of a web page that uses the service, as in https://app.example.com
+    /// The origin of a web page that uses the service: scheme, host and port
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) origin: Option<String>,
     /// A path of the app whose answer to GET comes in pieces, over half a second or more
