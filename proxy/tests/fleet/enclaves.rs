@@ -94,7 +94,19 @@ pub async fn route(address: SocketAddr) -> String {
     answer.header("steve-route").to_owned()
 }
 
-/// Waits until evidence comes from these enclaves and no others.
+/// Waits until evidence comes from this enclave, too.
+pub async fn route_is_there(address: SocketAddr, wanted: &str) {
+    for _ in 0..300 {
+        if route(address).await == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("evidence never came from {wanted}");
+}
+
+/// Waits until evidence comes from these enclaves and no others. While there is load it may come from
+/// the one with least of it alone.
 pub async fn routes_are(address: SocketAddr, wanted: &[&str]) {
     for _ in 0..300 {
         let mut seen = std::collections::BTreeSet::new();

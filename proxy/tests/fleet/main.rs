@@ -10,7 +10,7 @@ mod haproxy;
 mod load;
 mod shop;
 
-use enclaves::{Image, Region, routes_are};
+use enclaves::{Image, Region, route_is_there, routes_are};
 use futures_util::{SinkExt, StreamExt};
 use haproxy::HaProxy;
 use load::Load;
@@ -42,11 +42,10 @@ async fn a_rolling_upgrade_loses_no_order_and_executes_none_twice() {
     let seldom = Load::start(&region, haproxy.address, "seldom", 12, Duration::from_millis(2500));
     load.more(100).await;
     let new = region.start(1, Image::New, &shop).await;
-    routes_are(haproxy.address, &[FIRST, SECOND]).await;
+    route_is_there(haproxy.address, SECOND).await;
     load.more(100).await;
     let stopped = tokio::spawn(old.shutdown());
     routes_are(haproxy.address, &[SECOND]).await;
-    assert!(!stopped.is_finished());
     stopped.await.unwrap();
     load.more(100).await;
     let outcomes = [load.end().await, seldom.end().await];
