@@ -177,9 +177,9 @@ async fn throughput() {
 
 async fn rate(region: &Region, haproxy: &HaProxy) -> f64 {
     let load = Load::start(region, haproxy.address, "rate", 16, Duration::ZERO);
-    load.more(200).await;
+    load.more(100).await;
     let (began, before) = (Instant::now(), load.orders());
-    load.more(2000).await;
+    load.more(500).await;
     let rate = (load.orders() - before) as f64 / began.elapsed().as_secs_f64();
     assert_eq!(load.end().await.failures, [""; 0]);
     rate
