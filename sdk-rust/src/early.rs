@@ -6,7 +6,7 @@ use crate::error::{Error, Stage};
 use crate::exchange::{self, Failed, Notice, OuterBody, Prepared};
 use crate::request_body::{Kind, RequestBody};
 use crate::session::{Sending, Session};
-use crate::sessions::wants_new_evidence;
+use crate::sessions::{is_unavailable, wants_new_evidence};
 use crate::transport::{read_first, read_nothing};
 use crate::trusted::{self, Trusted};
 use bytes::{Bytes, BytesMut};
@@ -146,7 +146,13 @@ impl Offer {
     /// Notes that the session is to be made without the request, if that was sent.
     pub(crate) fn fail(&self, error: Error) {
         let mut outcome = self.lock();
-        if matches!(*outcome, Outcome::Open) && self.was_sent() {
+        let unknown = match &*outcome {
+            Outcome::Open => self.was_sent(),
+            // The new session may be with another enclave, and shows nothing about this one.
+            Outcome::Late(_) => is_unavailable(&error),
+            _ => false,
+        };
+        if unknown {
             *outcome = Outcome::Failed(error);
         }
     }
@@ -242,7 +248,7 @@ impl Inner {
         started_ms: u64,
     ) -> Result<Answered, Error> {
         let stage = Stage::Handshake;
-        let mut answer = self.transport.stream(body, stage).await?;
+        let mut answer = self.transport.stream(body, &trusted.route, stage).await?;
         let len = handshake.server_hello_len();
         let (server_hello, rest) = read_first(&mut answer, len, stage).await?;
         let EarlyOutcome { session, response } =

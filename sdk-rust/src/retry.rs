@@ -87,7 +87,12 @@ fn delay(number: u32, error: &Error) -> Duration {
 /// True when the session must not be used for further streams.
 pub(crate) fn ends_session(error: &Error) -> bool {
     match error {
-        Error::Outer { stage: Stage::Request, status, .. } => status.as_u16() == 422,
+        Error::Outer { stage: Stage::Request, status, code } => match status.as_u16() {
+            422 => true,
+            // An intermediary's own: it does not reach the enclave.
+            502..=504 => code.as_deref() != Some("unavailable"),
+            _ => false,
+        },
         Error::Channel(ChannelError::Reset { code }) => {
             matches!(*code, ResetCode::SESSION_ENDING | ResetCode::DRAINING | ResetCode::LIMIT)
         }
@@ -177,7 +182,10 @@ mod tests {
         assert!(ends_session(&outer(422)));
         assert!(ends_session(&reset(ResetCode::SESSION_ENDING)));
         assert!(ends_session(&ChannelError::Tampered(StreamError::OutOfOrder).into()));
-        assert!(!ends_session(&outer(503)));
+        assert!(ends_session(&outer(502)) && ends_session(&outer(503)));
+        let (stage, status) = (Stage::Request, StatusCode::SERVICE_UNAVAILABLE);
+        let busy = Error::Outer { stage, status, code: Some("unavailable".into()) };
+        assert!(!ends_session(&busy));
         assert!(!ends_session(&reset(ResetCode::REFUSED)));
         assert!(!ends_session(&reset(ResetCode::APP_FAILED)));
     }

@@ -128,7 +128,7 @@ impl Inner {
             let (handshake, hello) =
                 ClientHandshake::start(&trusted.enclave, &self.suites, started_ms, &mut rng)?;
             let body = OuterBody::whole(hello.into());
-            let answer = self.transport.stream(body, Stage::Handshake).await?;
+            let answer = self.transport.stream(body, &trusted.route, Stage::Handshake).await?;
             let len = handshake.server_hello_len();
             let server_hello = read_exact(answer, len, Stage::Handshake).await?;
             let session = handshake.finish(&server_hello, trusted.clock.now_ms())?;
@@ -146,11 +146,17 @@ async fn within<T>(
     tokio::time::timeout(after, doing).await.unwrap_or(Err(Error::Timeout { stage, after }))
 }
 
-/// True when the enclave may have been restarted, or has changed its keys, since it was verified.
+/// True when the enclave may have been restarted, has changed its keys since it was verified, or is
+/// shutting down.
 pub(crate) fn wants_new_evidence(error: &Error) -> bool {
     match error {
-        Error::Outer { status, .. } => *status == StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Outer { status, .. } if *status == StatusCode::UNPROCESSABLE_ENTITY => true,
         Error::Handshake(error) => *error == HandshakeError::EvidenceExpired,
-        _ => false,
+        _ => is_unavailable(error),
     }
+}
+
+/// True when an intermediary does not reach the enclave, or it serves nobody now.
+pub(crate) fn is_unavailable(error: &Error) -> bool {
+    matches!(error, Error::Outer { status, .. } if (502..=504).contains(&status.as_u16()))
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::error::{Error, SharedError};
-use crate::transport::Transport;
+use crate::transport::{Route, Transport};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
@@ -61,6 +61,8 @@ impl Appraisal {
 pub(crate) struct Trusted {
     pub(crate) enclave: VerifiedEnclave,
     pub(crate) clock: Clock,
+    /// Goes along with every request to it.
+    pub(crate) route: Route,
     rules: Arc<Rules>,
     /// It has rejected an early request, or one did not get through.
     rejects_early: AtomicBool,
@@ -76,13 +78,13 @@ impl Trusted {
         let challenge = Challenge::random(&mut rng()?);
         let clock = Clock::start();
         let sent_ms = clock.now_ms();
-        let evidence = transport.evidence(challenge.as_bytes(), MAX_EVIDENCE_LEN).await?;
+        let (evidence, route) = transport.evidence(challenge.as_bytes(), MAX_EVIDENCE_LEN).await?;
         // Signatures take milliseconds, and a store of pins may have to wait for a disk.
         let appraising = tokio::task::spawn_blocking(move || {
             let now_ms = clock.now_ms();
             let enclave =
                 rules.appraiser.appraise(&evidence, &challenge, sent_ms, &origin, now_ms)?;
-            Ok(Self { enclave, clock, rules, rejects_early: AtomicBool::new(false) })
+            Ok(Self { enclave, clock, route, rules, rejects_early: AtomicBool::new(false) })
         });
         appraising.await.unwrap_or_else(|error| Err(Error::Internal(SharedError::new(error))))
     }

@@ -193,11 +193,13 @@ test("unauthenticated failures repeat safe requests only", async () => {
 
 test("a handshake that is refused is tried with new evidence, once", async () => {
     const middle = host();
-    let refused = 0;
-    middle.answer = (kind) =>
-        kind === "hello" && refused++ === 0 ? outer(422, "unrecognized") : undefined;
-    await clientWith(middle);
-    assert.deepEqual(middle.seen, ["evidence", "hello", "evidence", "hello"]);
+    for (const status of [422, 502, 503, 504]) {
+        let refused = 0;
+        middle.answer = (kind) =>
+            kind === "hello" && refused++ === 0 ? outer(status, "unrecognized") : undefined;
+        await clientWith(middle);
+        assert.deepEqual(middle.seen.splice(0), ["evidence", "hello", "evidence", "hello"]);
+    }
     middle.answer = (kind) => (kind === "hello" ? outer(422, "unrecognized") : undefined);
     middle.seen.length = 0;
     await assert.rejects(clientWith(middle), {

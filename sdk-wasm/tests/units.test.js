@@ -66,9 +66,13 @@ test("never without the whole body, never for ever, and not where it would not h
 
 test("sessions end with doubt", () => {
     const tampered = new SteveError("tampered", "response", "");
-    for (const error of [outer(422), reset("session-ending", true), tampered, truncated])
-        assert.equal(endsSession(error), true);
-    for (const error of [outer(503), reset("refused", true), reset("app-failed")])
+    const ends = [outer(422), outer(503), reset("session-ending", true), tampered, truncated];
+    for (const error of ends) assert.equal(endsSession(error), true);
+    const busy = new SteveError("outer-status", "request", "", {
+        status: 503,
+        hint: "unavailable",
+    });
+    for (const error of [busy, reset("refused", true), reset("app-failed")])
         assert.equal(endsSession(error), false);
 });
 

@@ -33,6 +33,8 @@ interface Appraised {
 /** The same, and the clock that its validity counts on. */
 export interface Trusted extends Appraised {
     readonly clock: Clock;
+    /** The query of all requests to it. */
+    readonly route: string;
     /** It has rejected an early request, or one did not get through. */
     rejectsEarly: boolean;
 }
@@ -57,7 +59,7 @@ export class Appraisal {
         const challenge = guarded(this.#core, "evidence", () => this.#core.challenge());
         const clock = new Clock();
         const sent = clock.now();
-        const evidence = await transport.evidence(challenge, signal);
+        const { evidence, route } = await transport.evidence(challenge, signal);
         const appraise = (policy: CorePolicy) =>
             this.#appraise(policy, (appraiser) =>
                 appraiser.begin(evidence, challenge, sent, this.#options.origin, clock.now()),
@@ -67,7 +69,7 @@ export class Appraisal {
             "pinned" in policy
                 ? await appraise(policy.pinned)
                 : await this.#onFirstUse(policy.store, clock, appraise);
-        return { ...appraised, clock, rejectsEarly: false };
+        return { ...appraised, clock, route, rejectsEarly: false };
     }
 
     /** The record is durable before the enclave is used. */

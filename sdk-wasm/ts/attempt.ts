@@ -56,16 +56,17 @@ export async function begun(
 
 async function send(transport: Transport, exchange: Exchange, request: Prepared): Promise<void> {
     const { signal } = exchange.scope;
+    const { route } = exchange.session.trusted;
     const { body, trailers } = request;
     const length = bodyLength(body);
     if (trailers === undefined && length === 0) {
         exchange.head(request, true);
-        return exchange.receive(await transport.stream(exchange.take(), signal));
+        return exchange.receive(await transport.stream(exchange.take(), route, signal));
     }
     if (trailers === undefined && body.kind === "bytes" && body.bytes.length <= WHOLE_LIMIT) {
         exchange.head(request, false);
         exchange.data(body.bytes, true);
-        return exchange.receive(await transport.stream(exchange.take(), signal));
+        return exchange.receive(await transport.stream(exchange.take(), route, signal));
     }
     if (transport.streamsUploads) return sendStream(transport, exchange, request);
     if (length !== undefined) return sendSealed(transport, exchange, request);
@@ -95,7 +96,8 @@ async function sendStream(
         },
         { highWaterMark: 0 },
     );
-    exchange.receive(await transport.stream(body, exchange.scope.signal));
+    const { route } = exchange.session.trusted;
+    exchange.receive(await transport.stream(body, route, exchange.scope.signal));
 }
 
 /** Seals all of it first, where the platform does not send streams. */
@@ -111,7 +113,8 @@ async function sendSealed(
     exchange.scope.signal.throwIfAborted();
     exchange.sent = true;
     const body = new Blob(parts as BlobPart[]);
-    exchange.receive(await transport.stream(body, exchange.scope.signal));
+    const { route } = exchange.session.trusted;
+    exchange.receive(await transport.stream(body, route, exchange.scope.signal));
 }
 
 /** Streams both ways at once through a WebSocket. */
@@ -120,7 +123,8 @@ async function sendTunnel(
     exchange: Exchange,
     request: Prepared,
 ): Promise<void> {
-    const tunnel = await transport.tunnel(exchange.scope.signal);
+    const { route } = exchange.session.trusted;
+    const tunnel = await transport.tunnel(route, exchange.scope.signal);
     exchange.receive(tunnel.readable.getReader(), tunnel);
     await tunnel.send(exchange.take());
     exchange.head(request, false);

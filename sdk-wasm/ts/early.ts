@@ -5,7 +5,7 @@ import { type Core, type EarlyHandshake, guarded, type Stream } from "./core.js"
 import { SteveError } from "./errors.js";
 import { drain, Exchange, sealHead } from "./exchange.js";
 import { fieldLines, type Prepared } from "./request.js";
-import { wantsNewEvidence } from "./retry.js";
+import { isUnavailable, wantsNewEvidence } from "./retry.js";
 import { Scope } from "./scope.js";
 import { Session } from "./session.js";
 import type { Transport } from "./transport.js";
@@ -51,7 +51,12 @@ export class Offer {
 
     /** Notes that the session is to be made without the request, if that was sent. */
     fail(error: unknown): void {
-        if (this.outcome.kind === "open" && this.sent) this.outcome = { kind: "failed", error };
+        const { outcome } = this;
+        // The new session may be with another enclave, and shows nothing about this one.
+        const lost = outcome.kind === "late" && isUnavailable(error);
+        if (lost) outcome.exchange.then((late) => late?.abort(error)).catch(() => undefined);
+        if (lost || (outcome.kind === "open" && this.sent))
+            this.outcome = { kind: "failed", error };
     }
 }
 
@@ -107,12 +112,12 @@ export async function exchangeEarly(
     { handshake, stream, body, started }: Sealed,
 ): Promise<Answered> {
     const { scope, request } = offer;
-    const { clock } = trusted;
+    const { clock, route } = trusted;
     let shaken = false;
     try {
         const length = handshake.serverHelloLength();
         offer.sent = true;
-        const { hello, rest } = await transport.early(body, length, scope.signal);
+        const { hello, rest } = await transport.early(body, route, length, scope.signal);
         scope.signal.throwIfAborted();
         shaken = true;
         const finish = () => handshake.finish(hello, clock.now(), stream);

@@ -47,5 +47,6 @@ function read(answer: http.IncomingMessage): OuterAnswer {
             answer.destroy();
         },
     };
-    return { status: answer.statusCode ?? 0, body };
+    const route = answer.headers["steve-route"]?.toString();
+    return { status: answer.statusCode ?? 0, route, body };
 }

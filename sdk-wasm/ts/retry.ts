@@ -49,7 +49,9 @@ export function endsSession(error: unknown): boolean {
     if (!(error instanceof SteveError)) return false;
     switch (error.code) {
         case "outer-status":
-            return error.stage === "request" && error.status === 422;
+            if (error.stage !== "request") return false;
+            // An intermediary's own: it does not reach the enclave.
+            return error.status === 422 || (isUnavailable(error) && error.hint !== "unavailable");
         case "reset":
             return ["session-ending", "draining", "limit"].includes(error.reset ?? "");
         case "truncated":
@@ -62,14 +64,22 @@ export function endsSession(error: unknown): boolean {
 }
 
 /**
- * True when the enclave may have been restarted, or has changed its keys, since it was verified.
+ * True when the enclave may have been restarted, has changed its keys since it was verified, or is
+ * shutting down.
  */
 export function wantsNewEvidence(error: unknown): boolean {
     if (!(error instanceof SteveError)) return false;
     return (
         error.code === "handshake-evidence-expired" ||
-        (error.code === "outer-status" && error.status === 422)
+        (error.code === "outer-status" && error.status === 422) ||
+        isUnavailable(error)
     );
+}
+
+/** True when an intermediary does not reach the enclave, or it serves nobody now. */
+export function isUnavailable(error: unknown): boolean {
+    if (!(error instanceof SteveError) || error.code !== "outer-status") return false;
+    return error.status === 502 || error.status === 503 || error.status === 504;
 }
 
 /** Could another attempt fare better? */

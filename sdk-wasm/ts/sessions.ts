@@ -163,7 +163,7 @@ export class Sessions {
             const hello = handshake.clientHello();
             const length = handshake.serverHelloLength();
             const answer = await transport
-                .handshake(hello, length, signal)
+                .handshake(hello, trusted.route, length, signal)
                 .catch((error: unknown) => {
                     handshake.free();
                     throw error;

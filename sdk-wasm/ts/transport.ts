@@ -8,6 +8,7 @@ const STREAM_TYPE = "application/vnd.steve.stream";
 
 const MAX_EVIDENCE_LENGTH = 196_608;
 const MAX_ERROR_LENGTH = 1024;
+const ROUTE = /^[A-Za-z0-9._~-]{1,64}$/;
 
 /** An outer request. The optional members are for browsers. */
 export interface OuterInit {
@@ -31,6 +32,8 @@ export interface Incoming {
 /** What is needed of the answer to one. */
 export interface OuterAnswer {
     readonly status: number;
+    /** The field `steve-route`. */
+    readonly route: string | null | undefined;
     readonly body: Incoming | null;
 }
 
@@ -40,8 +43,8 @@ export type OuterFetch = (url: string, init: OuterInit) => Promise<OuterAnswer>;
 /** The platform's `fetch`, or a caller's. */
 export function outerFetch(platform: typeof fetch): OuterFetch {
     return async (url, init) => {
-        const { status, body } = await platform(url, init as RequestInit);
-        return { status, body: body?.getReader() ?? null };
+        const { status, headers, body } = await platform(url, init as RequestInit);
+        return { status, route: headers.get("steve-route"), body: body?.getReader() ?? null };
     };
 }
 
@@ -71,21 +74,28 @@ export class Transport {
         return this.#carrier.streamsUploads(`${this.#origin}${BASE}/evidence`);
     }
 
-    /** Posts a challenge; gives the encoded evidence. */
-    async evidence(challenge: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-        const answer = await this.#post(
-            "/evidence",
-            "application/octet-stream",
-            challenge,
-            "evidence",
-            signal,
-        );
-        return readUpTo(answer, MAX_EVIDENCE_LENGTH, "evidence", signal);
+    /**
+     * Posts a challenge; gives the encoded evidence, and the query by which a load balancer finds the
+     * enclave again, if it wants one (SPEC.md, Section 11.2).
+     */
+    async evidence(
+        challenge: Uint8Array,
+        signal: AbortSignal,
+    ): Promise<{ evidence: Uint8Array; route: string }> {
+        const type = "application/octet-stream";
+        const { route, body } = await this.#post("/evidence", type, challenge, "evidence", signal);
+        const evidence = await readUpTo(body, MAX_EVIDENCE_LENGTH, "evidence", signal);
+        return { evidence, route: ROUTE.test(route ?? "") ? `?route=${route}` : "" };
     }
 
     /** Posts a ClientHello; gives the ServerHello. */
-    async handshake(hello: Uint8Array, length: number, signal: AbortSignal): Promise<Uint8Array> {
-        const answer = await this.#post("/stream", STREAM_TYPE, hello, "handshake", signal);
+    async handshake(
+        hello: Uint8Array,
+        route: string,
+        length: number,
+        signal: AbortSignal,
+    ): Promise<Uint8Array> {
+        const answer = await this.#stream(hello, route, "handshake", signal);
         const read = await readUpTo(answer, length, "handshake", signal);
         if (read.length !== length) throw notSteve("handshake", "it is shorter than it must be");
         return read;
@@ -97,10 +107,11 @@ export class Transport {
      */
     async early(
         body: Uint8Array,
+        route: string,
         length: number,
         signal: AbortSignal,
     ): Promise<{ hello: Uint8Array; rest: Incoming }> {
-        const answer = await this.#post("/stream", STREAM_TYPE, body, "handshake", signal);
+        const answer = await this.#stream(body, route, "handshake", signal);
         const queue = new ByteQueue();
         while (queue.length < length) {
             const { done, value } = await readFrom(answer, "handshake", signal);
@@ -125,13 +136,13 @@ export class Transport {
     }
 
     /** Posts a stream; gives the bytes of a successful answer. */
-    async stream(body: OuterBody, signal: AbortSignal): Promise<Incoming> {
-        return this.#post("/stream", STREAM_TYPE, body, "request", signal);
+    async stream(body: OuterBody, route: string, signal: AbortSignal): Promise<Incoming> {
+        return this.#stream(body, route, "request", signal);
     }
 
     /** Opens a tunnel. */
-    async tunnel(signal: AbortSignal): Promise<Tunnel> {
-        const url = new URL(`${this.#origin}${BASE}/tunnel`);
+    async tunnel(route: string, signal: AbortSignal): Promise<Tunnel> {
+        const url = new URL(`${this.#origin}${BASE}/tunnel${route}`);
         url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
         const opening = this.#carrier.openTunnel(url.href, signal);
         return race(opening, signal).catch((error: unknown) => {
@@ -140,13 +151,22 @@ export class Transport {
         });
     }
 
+    async #stream(
+        body: OuterBody,
+        route: string,
+        stage: Stage,
+        signal: AbortSignal,
+    ): Promise<Incoming> {
+        return (await this.#post(`/stream${route}`, STREAM_TYPE, body, stage, signal)).body;
+    }
+
     async #post(
         path: string,
         type: string,
         body: OuterBody,
         stage: Stage,
         signal: AbortSignal,
-    ): Promise<Incoming> {
+    ): Promise<OuterAnswer & { readonly body: Incoming }> {
         const init: OuterInit = {
             method: "POST",
             headers: { "content-type": type },
@@ -167,7 +187,8 @@ export class Transport {
             signal.throwIfAborted();
             throw transportError(stage, cause);
         }
-        if (response.status === 200 && response.body !== null) return response.body;
+        const { status, route, body: incoming } = response;
+        if (status === 200 && incoming !== null) return { status, route, body: incoming };
         throw outerStatus(stage, response.status, await errorCode(response, stage, signal));
     }
 }

@@ -93,7 +93,12 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "SECONDS", env = "STEVE_STREAM_TIMEOUT", default_value_t = 86_400)]
     stream_timeout: u32,
 
-    /// Longest wait for open streams at shutdown.
+    /// How long sessions are served at shutdown with health red, before clients are told to leave; 0:
+    /// it stops listening at once. Longer than a load balancer needs to see that.
+    #[arg(long, value_name = "SECONDS", env = "STEVE_DRAIN_NOTICE", default_value_t = 0)]
+    drain_notice: u32,
+
+    /// Longest wait for open streams at shutdown; before that, with --drain-notice, for sessions.
     #[arg(long, value_name = "SECONDS", env = "STEVE_DRAIN_TIMEOUT", default_value_t = 30)]
     drain_timeout: u32,
 }
@@ -123,6 +128,7 @@ impl LimitArgs {
             app_probe_interval: seconds(self.app_probe_interval),
             stream_idle_timeout: seconds(self.stream_idle_timeout),
             stream_timeout: seconds(self.stream_timeout),
+            drain_notice: seconds(self.drain_notice),
             drain_timeout: seconds(self.drain_timeout),
             ..Limits::default()
         }

@@ -112,6 +112,9 @@ pub struct Limits {
     /// Longest time for all of a message of E2P v2 to come, for the app to answer it, and for the
     /// client to take the answer.
     pub e2p_v2_timeout: Duration,
+    /// How long all is served as before when shutdown has begun and health is red. Zero: the proxy
+    /// stops listening at once.
+    pub drain_notice: Duration,
     /// Longest wait for open streams at shutdown. Tunnels have `linger_time` more to say that they end.
     pub drain_timeout: Duration,
 }
@@ -160,6 +163,7 @@ impl Default for Limits {
             linger_bytes: 64 * 1024 * 1024,
             linger_time: Duration::from_secs(2),
             e2p_v2_timeout: Duration::from_secs(300),
+            drain_notice: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
         }
     }

@@ -40,7 +40,9 @@ impl Limits {
             let within = match value {
                 Value::Count(count) => (min..=max).contains(&count),
                 // Tests use fractions of the least that can be set.
-                Value::Time(time) => !time.is_zero() && time <= Duration::from_secs(max),
+                Value::Time(time) => {
+                    (min == 0 || !time.is_zero()) && time <= Duration::from_secs(max)
+                }
             };
             if !within {
                 return Err(ConfigError::Limit { option, min, max, value: value.to_string() });
@@ -59,7 +61,7 @@ impl Limits {
         }
     }
 
-    fn settings(&self) -> [Setting; 23] {
+    fn settings(&self) -> [Setting; 24] {
         let count =
             |option, value, min, max| Setting { option, value: Value::Count(value), min, max };
         let many = |option, value: usize, max| count(option, value as u64, 1, max);
@@ -87,6 +89,7 @@ impl Limits {
             time("--app-probe-interval", self.app_probe_interval, 3600),
             time("--stream-idle-timeout", self.stream_idle_timeout, 30 * DAY),
             time("--stream-timeout", self.stream_timeout, 30 * DAY),
+            Setting { min: 0, ..time("--drain-notice", self.drain_notice, 3600) },
             time("--drain-timeout", self.drain_timeout, DAY),
         ]
     }

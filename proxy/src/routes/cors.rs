@@ -60,6 +60,7 @@ pub(crate) fn decorate(response: &mut Response<OuterBody>, origin: Option<Header
     headers.append(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        let exposed = HeaderValue::from_static("retry-after, steve-route");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 }

@@ -33,7 +33,7 @@ use steve_protocol::handshake::SessionParameters;
 use steve_protocol::suite::Kem;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 /// User data of the document that tells the time before there are keys. It is never sent.
 const CLOCK_USER_DATA: &[u8] = b"steve/3 clock";
@@ -65,11 +65,12 @@ pub(crate) struct Proxy {
     pub(crate) opening: Waiting,
     #[cfg(feature = "e2p-v2")]
     pub(crate) e2p_v2: Option<e2p_v2::Service>,
+    leaving: AtomicBool,
     draining: AtomicBool,
 }
 
 impl Proxy {
-    /// True from the beginning of shutdown.
+    /// True when no new sessions and streams are served any more.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
     }
@@ -82,7 +83,9 @@ impl Proxy {
 
     /// True when new clients can be served.
     pub(crate) fn is_ready(&self) -> bool {
-        self.evidence.works() && self.upstream.connector().is_reachable() && !self.is_draining()
+        self.evidence.works()
+            && self.upstream.connector().is_reachable()
+            && !self.leaving.load(Relaxed)
     }
 }
 
@@ -115,9 +118,10 @@ impl Running {
     }
 
     /// Turns health red, refuses new streams, and waits for open ones for up to
-    /// [`Limits::drain_timeout`].
+    /// [`Limits::drain_timeout`]. Unless [`Limits::drain_notice`] is zero, all is served as before for
+    /// that time, and refusals are given for up to `drain_timeout`, as long as there are sessions.
     pub async fn shutdown(mut self) {
-        self.proxy.draining.store(true, Relaxed);
+        self.proxy.leaving.store(true, Relaxed);
         let metrics = &self.proxy.metrics;
         tracing::info!(
             connections = metrics.connections_open.get(),
@@ -125,6 +129,14 @@ impl Running {
             tunnels = metrics.tunnels_open.get(),
             "shutting down"
         );
+        let Limits { drain_notice, drain_timeout, .. } = self.proxy.limits;
+        if !drain_notice.is_zero() {
+            sleep(drain_notice).await;
+            self.proxy.draining.store(true, Relaxed);
+            tracing::info!("refusing new streams");
+            let _ = timeout(drain_timeout, self.proxy.sessions.are_over()).await;
+        }
+        self.proxy.draining.store(true, Relaxed);
         self.stop.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
         tracing::info!(streams = metrics.streams.get(), "shut down");
@@ -264,6 +276,7 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         budget,
         #[cfg(feature = "e2p-v2")]
         e2p_v2,
+        leaving: AtomicBool::new(false),
         draining: AtomicBool::new(false),
         limits,
     })

@@ -23,6 +23,8 @@ use unconfirmed::Unconfirmed;
 
 const SHARDS: usize = 16;
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often shutdown looks whether there are any.
+const OVER: Duration = Duration::from_millis(500);
 
 type Shard = HashMap<SessionId, Arc<Session>>;
 
@@ -113,6 +115,14 @@ impl Sessions {
     /// Sessions in use, and those whose client has not yet sent an authentic frame.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.confirmed_count(), self.lock_unconfirmed().len())
+    }
+
+    /// Returns when no session is left.
+    pub(crate) async fn are_over(&self) {
+        let mut ticks = interval(OVER);
+        while self.counts() != (0, 0) {
+            ticks.tick().await;
+        }
     }
 
     /// Drops sessions that are over, every few seconds, for ever.

@@ -186,7 +186,8 @@ async fn send(
     upload: &mut Option<Link>,
     guard: &StreamGuard,
 ) -> Result<hyper::body::Incoming, Error> {
-    let mut answer = pin!(transport.stream(outer, Stage::Request));
+    let route = &guard.session.trusted.route;
+    let mut answer = pin!(transport.stream(outer, route, Stage::Request));
     poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             return Poll::Ready(answer);

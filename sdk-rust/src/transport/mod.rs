@@ -5,11 +5,13 @@ mod dial;
 mod limited;
 mod pem;
 mod read_first;
+mod route;
 mod tunnel;
 
 pub(crate) use dial::{Dial, dial};
 pub(crate) use limited::{read_exact, read_first, read_nothing};
 pub(crate) use pem::certificates;
+pub(crate) use route::Route;
 pub(crate) use tunnel::{TunnelReader, TunnelWriter, Tunnels};
 
 use crate::error::{BuildError, Error, Stage};
@@ -87,32 +89,41 @@ impl Transport {
         Ok(Self { client, evidence, stream, tunnels })
     }
 
-    /// Posts a challenge; gives the encoded evidence.
+    /// Posts a challenge; gives the encoded evidence, and the route to who made it.
     pub(crate) async fn evidence(
         &self,
         challenge: &[u8; 32],
         limit: usize,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<(Bytes, Route), Error> {
         let body = OuterBody::whole(Bytes::copy_from_slice(challenge));
-        let response = self.post(&self.evidence, CHALLENGE_TYPE, body, Stage::Evidence).await?;
-        limited::read_up_to(response.into_body(), limit, Stage::Evidence).await
+        let uri = self.evidence.clone();
+        let response = self.post(uri, CHALLENGE_TYPE, body, Stage::Evidence).await?;
+        let route = Route::beside_evidence(response.headers());
+        let evidence = limited::read_up_to(response.into_body(), limit, Stage::Evidence).await?;
+        Ok((evidence, route))
     }
 
     /// Posts a stream body; gives the body of a successful answer.
-    pub(crate) async fn stream(&self, body: OuterBody, stage: Stage) -> Result<Incoming, Error> {
-        self.post(&self.stream, STREAM_TYPE, body, stage).await.map(Response::into_body)
+    pub(crate) async fn stream(
+        &self,
+        body: OuterBody,
+        route: &Route,
+        stage: Stage,
+    ) -> Result<Incoming, Error> {
+        let uri = route.append_to(&self.stream);
+        self.post(uri, STREAM_TYPE, body, stage).await.map(Response::into_body)
     }
 
     async fn post(
         &self,
-        uri: &Uri,
+        uri: Uri,
         content_type: HeaderValue,
         body: OuterBody,
         stage: Stage,
     ) -> Result<Response<Incoming>, Error> {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.clone();
+        *request.uri_mut() = uri;
         request.headers_mut().insert(CONTENT_TYPE, content_type);
         let response = self
             .client

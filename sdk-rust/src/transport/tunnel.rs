@@ -1,7 +1,7 @@
 //! The tunnel: one stream over a WebSocket (SPEC.md, Section 11.1).
 
 use super::connector::{Connected, Connector};
-use super::error_code;
+use super::{Route, error_code};
 use crate::error::{Error, Stage};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -43,11 +43,15 @@ pub(crate) struct Tunnels {
 
 impl Tunnels {
     /// Opens a WebSocket and sends its first message.
-    pub(crate) async fn open(&self, first: &[u8]) -> Result<(TunnelWriter, TunnelReader), Error> {
+    pub(crate) async fn open(
+        &self,
+        first: &[u8],
+        route: &Route,
+    ) -> Result<(TunnelWriter, TunnelReader), Error> {
         let stage = Stage::Request;
         let io = self.connector.clone().call(self.uri.clone()).await;
         let io = io.map_err(|error| Error::transport(stage, true, error))?;
-        let request = self.socket.clone().into_client_request().map_err(failed)?;
+        let request = route.append_to(&self.socket).into_client_request().map_err(failed)?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)

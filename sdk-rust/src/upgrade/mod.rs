@@ -96,7 +96,8 @@ impl Inner {
         let guard = Arc::new(StreamGuard::new(session.clone(), permit));
         let receipt = receipt(&session, &open, &guard);
         let exchange = async {
-            let (mut writer, reader) = self.transport.tunnels.open(&open.encode()).await?;
+            let route = &session.trusted.route;
+            let (mut writer, reader) = self.transport.tunnels.open(&open.encode(), route).await?;
             guard.sending();
             let mut out = BytesMut::new();
             sealer.set_shaping(prepared.shaping());

@@ -187,12 +187,23 @@ async fn a_handshake_refused_again_with_new_evidence_is_final() {
 #[tokio::test]
 async fn hints_before_anything_is_sent_repeat_the_setup_even_for_a_post() {
     let (proxy, client) = pair().await;
-    proxy.forged_hellos.lock().unwrap().extend([Err(503), Err(422)]);
+    proxy.forged_hellos.lock().unwrap().extend([Err(422), Err(503)]);
     let request = Request::post("/").body(stream([Ok(&b"body"[..])])).unwrap();
     let response = client.request::<RequestBody>(request).await.unwrap();
     assert_eq!(response.into_body().bytes().await.unwrap(), "body");
     assert_eq!(proxy.enclave.evidence_requests.load(SeqCst), 2);
     assert_eq!(proxy.app.requests.lock().unwrap().len(), 1);
+}
+
+/// It may be about to end, and a load balancer may know of another one.
+#[tokio::test]
+async fn an_enclave_that_takes_no_handshakes_is_left_for_the_one_that_evidence_comes_from() {
+    for status in [502, 503, 504] {
+        let (proxy, client) = pair().await;
+        proxy.forged_hellos.lock().unwrap().push_back(Err(status));
+        exchange(&client, "POST", "/", "").await.unwrap();
+        assert_eq!(proxy.enclave.evidence_requests.load(SeqCst), 2, "{status}");
+    }
 }
 
 /// The answer would be the same.

@@ -54,7 +54,8 @@ async function handshake(
     key: string,
     protocols: readonly string[],
 ): Promise<Opened> {
-    const tunnel = await transport.tunnel(exchange.scope.signal);
+    const { route } = exchange.session.trusted;
+    const tunnel = await transport.tunnel(route, exchange.scope.signal);
     exchange.receive(tunnel.readable.getReader(), tunnel);
     await tunnel.send(exchange.take());
     exchange.head(request, false);
