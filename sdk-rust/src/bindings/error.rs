@@ -109,7 +109,7 @@ pub enum SteveError {
         /// For people.
         text: String,
         /// The proxy process that may have executed it, for
-        /// [`idempotency_instance`](super::RequestOptions::idempotency_instance).
+        /// [`IdempotencyKey::from_bytes`](super::IdempotencyKey::from_bytes).
         instance: Vec<u8>,
     },
     /// The response body is longer than the limit given. Code: `too-large`.

@@ -18,5 +18,5 @@ pub use client::{Client, ClientOptions};
 pub use error::{Stage, SteveError};
 pub use policy::{Policy, PolicyLoader};
 pub use report::{Check, Enclave, Outcome, Pcr, PcrDifference, Receipt, Report};
-pub use request::{Header, RequestBody, RequestOptions, new_idempotency_key};
+pub use request::{Header, IdempotencyKey, RequestBody, RequestOptions};
 pub use response::Response;

@@ -1,7 +1,7 @@
 use super::body::{BodySource, Pump};
 use super::error::{Stage, SteveError};
 use crate::early::Early;
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency;
 use crate::request_body;
 use crate::retry::Idempotent;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -38,14 +38,9 @@ pub struct RequestOptions {
     /// Promises that no harm is done when the app executes the request more than once, or late.
     #[uniffi(default = false)]
     pub idempotent: bool,
-    /// Has the enclave execute the request once, however often it is sent with this key: 32 random
-    /// bytes, a secret of this client, for one request only. See [`new_idempotency_key`].
+    /// Has the enclave execute the request once, however often it is sent with this key.
     #[uniffi(default = None)]
-    pub idempotency_key: Option<Vec<u8>>,
-    /// With a key that was kept: sends the request to this proxy process only,
-    /// [`Enclave::instance`](super::Enclave::instance).
-    #[uniffi(default = None)]
-    pub idempotency_instance: Option<Vec<u8>>,
+    pub idempotency_key: Option<Arc<IdempotencyKey>>,
     /// Whether the request may go along with a handshake. For a method that is not safe, true is a
     /// promise that no harm is done when it is executed late.
     #[uniffi(default = None)]
@@ -55,12 +50,36 @@ pub struct RequestOptions {
     pub padding: Option<String>,
 }
 
-/// A key for [`RequestOptions::idempotency_key`]: 32 bytes of the operating system's random numbers.
+/// Identifies one request to one enclave process, which executes it once while it lives, however often
+/// it is sent with this key. It is a secret of this client.
+#[derive(Debug, uniffi::Object)]
+pub struct IdempotencyKey(idempotency::IdempotencyKey);
+
 #[uniffi::export]
-pub fn new_idempotency_key() -> Result<Vec<u8>, SteveError> {
-    match IdempotencyKey::random() {
-        Ok(key) => Ok(key.as_bytes().to_vec()),
-        Err(error) => Err(SteveError::new(&error, Stage::Setup)),
+impl IdempotencyKey {
+    /// A new key of the operating system's random numbers.
+    #[uniffi::constructor]
+    pub fn random() -> Result<Arc<Self>, SteveError> {
+        let key = idempotency::IdempotencyKey::random();
+        key.map(|key| Arc::new(Self(key))).map_err(|error| SteveError::new(&error, Stage::Setup))
+    }
+
+    /// A key that was kept: its 32 bytes, and the 16 bytes of the proxy process that the request may
+    /// have been sent to, [`Enclave::instance`](super::Enclave::instance). It is sent to no other.
+    #[uniffi::constructor(default(instance = None))]
+    pub fn from_bytes(bytes: Vec<u8>, instance: Option<Vec<u8>>) -> Result<Arc<Self>, SteveError> {
+        let bytes = bytes.try_into().map_err(|_| invalid("an idempotency key has 32 bytes"))?;
+        let mut key = idempotency::IdempotencyKey::from_bytes(bytes);
+        if let Some(instance) = instance {
+            let instance = instance.try_into().map_err(|_| invalid("an instance has 16 bytes"))?;
+            key = key.for_instance(instance);
+        }
+        Ok(Arc::new(Self(key)))
+    }
+
+    /// What to keep, in a place that is as secret as the request: 32 bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.as_bytes().to_vec()
     }
 }
 
@@ -89,13 +108,7 @@ pub(super) fn request(
         extensions.insert(Idempotent);
     }
     if let Some(key) = options.idempotency_key {
-        let key = key.try_into().map_err(|_| invalid("an idempotency key has 32 bytes"))?;
-        let mut key = IdempotencyKey::from_bytes(key);
-        if let Some(instance) = options.idempotency_instance {
-            let instance = instance.try_into().map_err(|_| invalid("an instance has 16 bytes"))?;
-            key = key.for_instance(instance);
-        }
-        extensions.insert(key);
+        extensions.insert(key.0.clone());
     }
     if let Some(early) = options.early {
         extensions.insert(Early(early));
@@ -142,9 +155,18 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_kept_as_bytes_and_not_shown() {
+        let key = IdempotencyKey::random().unwrap();
+        let kept = IdempotencyKey::from_bytes(key.to_bytes(), Some(vec![1; 16])).unwrap();
+        assert_eq!(kept.to_bytes(), key.to_bytes());
+        assert!(!format!("{key:?}").contains("bytes"));
+        assert!(IdempotencyKey::from_bytes(vec![0; 31], None).is_err());
+        assert!(IdempotencyKey::from_bytes(vec![0; 32], Some(vec![0; 15])).is_err());
+    }
+
+    #[test]
     fn what_is_no_request_is_refused() {
         let plain = RequestOptions::default;
-        let short_key = RequestOptions { idempotency_key: Some(vec![0; 31]), ..plain() };
         let padding = RequestOptions { padding: Some("much".to_owned()), ..plain() };
         let header = |name: &str, value: &str| {
             vec![Header { name: name.to_owned(), value: value.to_owned() }]
@@ -155,7 +177,6 @@ mod tests {
             ("GET", "/", header("x y", "z"), plain()),
             ("GET", "/", header("x", "a\r\nb: c"), plain()),
             ("GET", "/", header("x", "\u{20ac}"), plain()),
-            ("GET", "/", vec![], short_key),
             ("GET", "/", vec![], padding),
         ] {
             let Err(error) = request(method, path, headers, None, options) else { panic!() };
