@@ -48,7 +48,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 mkdir "$tree/steve"
 cp sdk-python/{pyproject.toml,setup.py,README.md} LICENSE-* "$tree/"
-cp sdk-python/steve/{__init__.py,py.typed} "$tree/steve/"
+cp sdk-python/steve/{__init__.py,errors.py,py.typed} "$tree/steve/"
 scripts/bindings.sh "$tree/generated" "$library"
 cp "$tree/generated/python/steve.py" "$tree/steve/_native.py"
 cp "$library" "$tree/steve/"

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from . import _native
+from . import _native, errors
 from ._native import (
     Check,
     ClientOptions,
@@ -28,8 +28,8 @@ from ._native import (
     Report,
     RequestOptions,
     Stage,
-    SteveError,
 )
+from .errors import SteveError
 
 __all__ = [
     "DEFAULT_LIMIT",
@@ -49,6 +49,7 @@ __all__ = [
     "Response",
     "Stage",
     "SteveError",
+    "errors",
 ]
 
 DEFAULT_LIMIT = 64 * 1024 * 1024
@@ -56,9 +57,6 @@ DEFAULT_LIMIT = 64 * 1024 * 1024
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 Body = bytes | bytearray | str | AsyncIterable[bytes]
-
-# The generated errors would show every field, with the whole report.
-SteveError.__str__ = lambda self: self.text  # type: ignore[method-assign,attr-defined]
 
 
 class Client:
@@ -83,7 +81,7 @@ class Client:
         return client
 
     async def verify(self) -> Enclave:
-        """Fetches fresh evidence and appraises it; `SteveError.Refused` has the report if it fails."""
+        """Fetches fresh evidence and appraises it; `errors.Refused` has the report if it fails."""
         return await self._native.verify()
 
     async def request(
@@ -101,7 +99,7 @@ class Client:
         awaited or read. Cancelling the task cancels the exchange.
         """
         source: _Source | None = None
-        native_body = None
+        native_body: Any = None
         if isinstance(body, AsyncIterable):
             source = _Source(body)
             native_body = _native.RequestBody.STREAM(source)
@@ -112,7 +110,7 @@ class Client:
         fields = [_native.Header(name=name, value=value) for name, value in pairs]
         try:
             native = await self._native.request(method, path, fields, native_body, options)
-        except SteveError.RequestBody as error:
+        except errors.RequestBody as error:
             raise error from (source.error if source else None)
         return Response(native, source)
 
@@ -173,14 +171,14 @@ class Response:
         try:
             while (chunk := await self._native.next_chunk()) is not None:
                 yield chunk
-        except SteveError.RequestBody as error:
+        except errors.RequestBody as error:
             raise error from (self._source.error if self._source else None)
 
     async def read(self, limit: int = DEFAULT_LIMIT) -> bytes:
-        """The rest of the body; `SteveError.TooLarge` if it is longer than `limit` bytes."""
+        """The rest of the body; `errors.TooLarge` if it is longer than `limit` bytes."""
         try:
             return await self._native.read_all(limit)
-        except SteveError.RequestBody as error:
+        except errors.RequestBody as error:
             raise error from (self._source.error if self._source else None)
 
     async def text(self, limit: int = DEFAULT_LIMIT) -> str:
@@ -218,7 +216,7 @@ class _Source(_native.BodySource):
             return None
         except BaseException as error:
             self.error = error
-            raise _native.BodySourceError.Failed() from None
+            raise _native.BodySourceError.Failed() from None  # type: ignore[attr-defined]
 
 
 def _pairs(headers: list[_native.Header]) -> list[tuple[str, str]]:

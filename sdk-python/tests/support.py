@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import queue
 import re
@@ -19,6 +20,9 @@ import steve
 
 TIMEOUT = 60.0
 """Seconds for what should happen at once; only a failure takes so long."""
+
+# A machine under load has slow callbacks.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 PROFILE = {
     f"PCR{index}": hashlib.sha384(f"steve development PCR{index}".encode()).hexdigest() for index in range(3)
@@ -37,6 +41,10 @@ class App(ThreadingHTTPServer):
         self.hanging = threading.Event()
         self.hung_up = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Connections are cut on purpose."""
@@ -169,13 +177,18 @@ class Proxy:
             lines.append(line)
             found = re.search(r"127\.0\.0\.1:([1-9][0-9]*)", line.replace(upstream, ""))
             if found:
-                threading.Thread(target=self._process.stderr.read, daemon=True).start()
+                # A pipe that nobody reads would stop it.
+                self._reading = threading.Thread(target=self._process.stderr.read)
+                self._reading.start()
                 return int(found[1])
         raise RuntimeError("the proxy ended:\n" + "".join(lines))
 
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._reading.join()
+        assert self._process.stderr
+        self._process.stderr.close()
         self._directory.cleanup()
 
     def client(self, policy: steve.Policy | None = None, options: steve.ClientOptions | None = None) -> steve.Client:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import steve
+from steve import errors
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support import PROFILE, App, Proxy
 
@@ -55,7 +56,7 @@ class Policies(unittest.IsolatedAsyncioTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.app = App()
-        cls.addClassCleanup(cls.app.shutdown)
+        cls.addClassCleanup(cls.app.stop)
         cls.proxy = Proxy(cls.app)
         cls.addClassCleanup(cls.proxy.stop)
 
@@ -75,7 +76,7 @@ class Policies(unittest.IsolatedAsyncioTestCase):
 
     async def test_other_measurements_are_refused_with_the_difference(self) -> None:
         async with self.proxy.client(steve.Policy.pinned(json.dumps([OTHER, {**OTHER, "PCR1": "cd" * 48}]))) as client:
-            with self.assertRaises(steve.SteveError.Refused) as raised:
+            with self.assertRaises(errors.Refused) as raised:
                 await client.get("/head")
         error = raised.exception
         self.assertEqual((error.code, error.stage), ("evidence-policy", steve.Stage.EVIDENCE))
@@ -89,7 +90,7 @@ class Policies(unittest.IsolatedAsyncioTestCase):
 
     async def test_awss_root_is_the_default(self) -> None:
         async with steve.Client(self.proxy.origin, steve.Policy.pinned(json.dumps(PROFILE))) as client:
-            with self.assertRaises(steve.SteveError.Refused) as raised:
+            with self.assertRaises(errors.Refused) as raised:
                 await client.verify()
         self.assertEqual(raised.exception.code, "evidence-root")
         self.assertEqual(raised.exception.differences, [])
@@ -98,7 +99,7 @@ class Policies(unittest.IsolatedAsyncioTestCase):
         async with self.proxy.client() as client:
             await client.verify()
             client.update_policy(steve.Policy.pinned(json.dumps(OTHER)))
-            with self.assertRaises(steve.SteveError.Refused):
+            with self.assertRaises(errors.Refused):
                 await client.get("/nothing")
 
     async def test_trust_on_first_use(self) -> None:
@@ -114,14 +115,14 @@ class Policies(unittest.IsolatedAsyncioTestCase):
             pins["pins"][self.proxy.origin]["pcrs"]["0"] = "ab" * 48
             file.write_text(json.dumps(pins))
             async with self.proxy.client(steve.Policy.trust_on_first_use(str(file))) as client:
-                with self.assertRaises(steve.SteveError.Refused) as raised:
+                with self.assertRaises(errors.Refused) as raised:
                     await client.get("/nothing")
                 self.assertEqual(raised.exception.code, "evidence-policy")
                 [difference] = raised.exception.differences
                 self.assertEqual((difference.expected, difference.found), ("ab" * 48, PROFILE["PCR0"]))
             file.write_text("damaged")
             async with self.proxy.client(steve.Policy.trust_on_first_use(str(file))) as client:
-                with self.assertRaises(steve.SteveError.Refused) as raised:
+                with self.assertRaises(errors.Refused) as raised:
                     await client.get("/nothing")
                 self.assertEqual(raised.exception.code, "pin-store")
 
@@ -134,24 +135,24 @@ class Policies(unittest.IsolatedAsyncioTestCase):
                 enclave = await client.verify()
                 self.assertIn("that there is no newer policy", enclave.report.text)
                 client.update_policy(loader.load(*owner.policy(3, OTHER)))
-                with self.assertRaises(steve.SteveError.Refused) as raised:
+                with self.assertRaises(errors.Refused) as raised:
                     await client.verify()
                 self.assertEqual([at.found for at in raised.exception.differences], [PROFILE["PCR0"]])
             file, signature = owner.policy(4, PROFILE)
             strangers = owner.policy(4, PROFILE)[0], Owner().policy(4, PROFILE)[1]
             again = steve.PolicyLoader([owner.public_key], "app.example.com", str(store))
             for refused in [(file + b" ", signature), strangers, owner.policy(2, PROFILE)]:
-                with self.assertRaises(steve.SteveError.Invalid) as invalid:
+                with self.assertRaises(errors.Invalid) as invalid:
                     again.load(*refused)
                 error = invalid.exception
                 self.assertEqual((error.code, error.stage), ("invalid-policy", steve.Stage.SETUP))
-            with self.assertRaises(steve.SteveError.Invalid):
+            with self.assertRaises(errors.Invalid):
                 steve.PolicyLoader([owner.public_key], "app.example.com", minimum_version=5).load(file, signature)
             again.load(file, signature)
 
     def test_what_is_no_policy_and_no_client(self) -> None:
         for text in ["", "{}", "[]", '{"PCR0": "00"}', json.dumps({**PROFILE, "PCR0": "00" * 48})]:
-            with self.assertRaises(steve.SteveError.Invalid) as raised:
+            with self.assertRaises(errors.Invalid) as raised:
                 steve.Policy.pinned(text)
             self.assertEqual(raised.exception.code, "invalid-policy", text)
         policy = steve.Policy.pinned(json.dumps(PROFILE))
@@ -165,7 +166,7 @@ class Policies(unittest.IsolatedAsyncioTestCase):
             ("https://app.example.com", steve.ClientOptions(padding="much")),
             ("https://app.example.com", steve.ClientOptions(tls_roots=[b"no certificate"])),
         ]:
-            with self.assertRaises(steve.SteveError.Invalid) as raised:
+            with self.assertRaises(errors.Invalid) as raised:
                 steve.Client(origin, policy, options)
             self.assertEqual(raised.exception.code, "invalid-options", (origin, options))
 
@@ -174,7 +175,7 @@ class Policies(unittest.IsolatedAsyncioTestCase):
             bound.bind(("127.0.0.1", 0))
             origin = f"http://127.0.0.1:{bound.getsockname()[1]}"
             async with steve.Client(origin, steve.Policy.pinned(json.dumps(PROFILE))) as client:
-                with self.assertRaises(steve.SteveError.Transport) as raised:
+                with self.assertRaises(errors.Transport) as raised:
                     await client.verify()
         self.assertEqual((raised.exception.code, raised.exception.stage), ("transport", steve.Stage.EVIDENCE))
 

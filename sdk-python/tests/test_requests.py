@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import steve
+from steve import errors
 from support import TIMEOUT, App, Proxy
 
 SIZE = 16 * 1024 * 1024
@@ -21,7 +22,7 @@ class Requests(unittest.IsolatedAsyncioTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.app = App()
-        cls.addClassCleanup(cls.app.shutdown)
+        cls.addClassCleanup(cls.app.stop)
         cls.proxy = Proxy(cls.app)
         cls.addClassCleanup(cls.proxy.stop)
 
@@ -141,13 +142,13 @@ class Requests(unittest.IsolatedAsyncioTestCase):
             response = await client.get("/steps")
             chunks = aiter(response)
             self.assertEqual(await anext(chunks), b"one")
-            reading = asyncio.create_task(anext(chunks))  # type: ignore[arg-type]
+            reading = asyncio.ensure_future(anext(chunks))
             pending = asyncio.create_task(client.get("/hang"))
             await self.within(self.app.hanging)
         for task in (reading, pending):
-            with self.assertRaises(steve.SteveError.Closed):
+            with self.assertRaises(errors.Closed):
                 await task
-        with self.assertRaises(steve.SteveError.Closed) as raised:
+        with self.assertRaises(errors.Closed) as raised:
             await client.get("/head")
         self.assertEqual(raised.exception.code, "closed")
 
@@ -156,14 +157,14 @@ class Requests(unittest.IsolatedAsyncioTestCase):
         self.addCleanup(self.app.go_on.set)
         async with await self.client.get("/steps") as response:
             pass
-        with self.assertRaises(steve.SteveError.Closed):
+        with self.assertRaises(errors.Closed):
             await response.read()
         self.assertEqual((await self.client.get("/head")).status, 200)
 
     async def test_a_body_longer_than_the_limit(self) -> None:
         for path, body in [("/head", b"announced"), ("/echo", b"not announced")]:
             response = await self.client.post(path, body)
-            with self.assertRaises(steve.SteveError.TooLarge) as raised:
+            with self.assertRaises(errors.TooLarge) as raised:
                 await response.read(limit=5)
             self.assertEqual((raised.exception.code, raised.exception.stage), ("too-large", steve.Stage.RESPONSE))
         response = await self.client.post("/echo", b"12345")
@@ -171,7 +172,7 @@ class Requests(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_response_cut_off(self) -> None:
         response = await self.client.get("/cut")
-        with self.assertRaises(steve.SteveError.Channel) as raised:
+        with self.assertRaises(errors.Channel) as raised:
             await response.read()
         self.assertEqual(raised.exception.stage, steve.Stage.RESPONSE)
         self.assertFalse(raised.exception.not_dispatched)
@@ -181,7 +182,7 @@ class Requests(unittest.IsolatedAsyncioTestCase):
             yield b"one"
             raise ValueError("a secret")
 
-        with self.assertRaises(steve.SteveError.RequestBody) as raised:
+        with self.assertRaises(errors.RequestBody) as raised:
             await self.client.post("/digest", body())
         self.assertEqual(raised.exception.code, "request-body")
         self.assertIsInstance(raised.exception.__cause__, ValueError)
@@ -196,7 +197,7 @@ class Requests(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((first, self.app.counts["/head"]), (again, 1))
         self.assertNotIn(key.to_bytes().hex(), repr(options))
         elsewhere = steve.IdempotencyKey.from_bytes(key.to_bytes(), bytes(16))
-        with self.assertRaises(steve.SteveError.OutcomeUnknown) as raised:
+        with self.assertRaises(errors.OutcomeUnknown) as raised:
             await self.client.post("/head", "x", options=steve.RequestOptions(idempotency_key=elsewhere))
         self.assertEqual(raised.exception.instance, bytes(16))
 
@@ -205,28 +206,25 @@ class Requests(unittest.IsolatedAsyncioTestCase):
             suites=["x25519-chacha20poly1305"], padding="block=1024", early_data=False,
             request_timeout=timedelta(seconds=TIMEOUT), idle_timeout=timedelta(seconds=TIMEOUT),
         )
-        client = self.proxy.client(options=options)
-        self.addCleanup(client.close)
-        with self.assertRaises(steve.SteveError.Channel) as raised:
-            await client.get("/head")
-        self.assertEqual(raised.exception.code, "handshake-no-common-suite")
-        options.suites = ["xwing-chacha20poly1305"]
-        client = self.proxy.client(options=options)
-        self.addCleanup(client.close)
-        response = await client.get("/head")
-        self.assertEqual(response.receipt.suite, "xwing-chacha20poly1305")
-        self.assertIn("block=1024", (await response.json())["fields"].get("steve-padding", "block=1024"))
+        async with self.proxy.client(options=options) as client:
+            response = await client.get("/head")
+        self.assertEqual(response.receipt.suite, "x25519-chacha20poly1305")
+        self.assertNotEqual(response.receipt.stream_id, 0)
+        async with self.proxy.client() as client:
+            self.assertEqual((await client.get("/head")).receipt.stream_id, 0)
+            once = steve.RequestOptions(early=False, padding="padme", idempotent=True)
+            self.assertEqual((await client.get("/head", options=once)).status, 200)
 
     async def test_a_request_that_times_out(self) -> None:
         client = self.proxy.client(options=steve.ClientOptions(request_timeout=timedelta(milliseconds=1)))
         self.addCleanup(client.close)
-        with self.assertRaises(steve.SteveError.Timeout) as raised:
+        with self.assertRaises(errors.Timeout) as raised:
             await client.get("/hang")
         self.assertEqual(raised.exception.code, "timeout")
 
     async def test_what_is_no_request(self) -> None:
         for method, path in [("G T", "/"), ("GET", "no path"), ("CONNECT", "/"), ("GET", "https://other.example/")]:
-            with self.assertRaises(steve.SteveError.Invalid) as raised:
+            with self.assertRaises(errors.Invalid) as raised:
                 await self.client.request(method, path)
             self.assertEqual(raised.exception.code, "invalid-request")
             self.assertEqual(str(raised.exception), raised.exception.text)
@@ -235,7 +233,7 @@ class Requests(unittest.IsolatedAsyncioTestCase):
 class Loops(unittest.TestCase):
     def test_a_client_outlives_its_event_loop(self) -> None:
         app = App()
-        self.addCleanup(app.shutdown)
+        self.addCleanup(app.stop)
         proxy = Proxy(app)
         self.addCleanup(proxy.stop)
         client = proxy.client()
