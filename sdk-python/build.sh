@@ -36,7 +36,7 @@ platform() {
     [[ $(uname) == Linux ]] || { "$python" -c 'import sysconfig as s; print(s.get_platform())'; return; }
     others=$(readelf --dynamic "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' \
         | grep -vxE 'lib(c|m|dl|pthread|rt|gcc_s)\.so\.[0-9]|ld-linux-.*' || true)
-    [[ -z $others ]] || fail "the library needs what not every system has:" $others
+    [[ -z $others ]] || fail "the library needs what not every system has: ${others//$'\n'/ }"
     glibc=$(readelf --version-info --wide "$1" | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1)
     [[ -n $glibc ]] || fail "the library is not for glibc: there is no tag for that here"
     printf 'manylinux_2_%s_%s\n' "${glibc#GLIBC_2.}" "$(uname -m)"
