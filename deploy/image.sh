@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# deploy/image.sh --init PATH --proxy PATH --app PATH --config init.json [--modules DIR] --out initramfs.cpio.gz
+# deploy/image.sh --init PATH --proxy PATH --app PATH --config init.json [--manifest PATH] [--modules DIR]
+#     --out initramfs.cpio.gz
 #
 # Packs the initramfs of an enclave. The same files give the same bytes, whoever runs it, where and
 # when: entries are sorted, belong to root, have the time 0 and modes of their own; the compressed
@@ -10,6 +11,7 @@
 #   --app      the app: a file                 -> /usr/bin/app
 #              or a directory                  -> / (must hold what app.command names)
 #   --config   the configuration of init       -> /etc/steve/init.json
+#   --manifest the app's manifest              -> /etc/steve/manifest.json
 #   --modules  a directory of kernel modules   -> /lib/modules/*.ko (uncompressed)
 #
 # A file that its owner may execute may be executed by everybody, others by nobody.
@@ -28,10 +30,10 @@ fail() {
     exit 1
 }
 
-init='' proxy='' app='' config='' modules='' out=''
+init='' proxy='' app='' config='' manifest='' modules='' out=''
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --init | --proxy | --app | --config | --modules | --out)
+        --init | --proxy | --app | --config | --manifest | --modules | --out)
             [[ $# -ge 2 ]] || fail "$1 needs a value"
             declare "${1#--}=$2"
             shift 2
@@ -75,6 +77,10 @@ add_all() {
     wait "$!" || fail "not all of $2 can be read"
 }
 
+if [[ -n $manifest ]]; then
+    [[ -f $manifest ]] || fail "$manifest is no file"
+    add etc/steve/manifest.json "$manifest"
+fi
 if [[ -d $app ]]; then
     add_all '' "$app" ! -type d
 elif [[ -f $app ]]; then

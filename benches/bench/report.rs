@@ -46,7 +46,7 @@ Slow readers ask for 64 MiB and read 16 KiB every 150 ms; what is resident above
 them, at most, is shared out among them. The X25519 session that is set up in memory is compared \
 with the server's side of a handshake of rustls 0.23 with aws-lc-rs; frames with `AeadKey` of \
 the same crate and back end (aws-lc-rs). Copies are contents that are not where they arrived \
-when they come out.
+when they come out, unless the cipher itself moved them out of memory that somebody else holds.
 ";
 
 /// Writes the report into `folder`.

@@ -17,6 +17,10 @@ pub(crate) fn bars(title: &str, series: &[&str], rows: &[(&str, Vec<f64>)]) -> S
         rows.iter().flat_map(|(_, values)| values).copied().fold(f64::MIN_POSITIVE, f64::max);
     let height = TOP + rows.len() as f64 * (series.len() as f64 * ROW + GAP);
     let width = LABEL + BAR + VALUE;
+    let legend = match series {
+        [_, _, ..] => format!("from the top: {}", series.join(", ")),
+        _ => series.concat(),
+    };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n\
@@ -24,7 +28,7 @@ pub(crate) fn bars(title: &str, series: &[&str], rows: &[(&str, Vec<f64>)]) -> S
          <text x=\"8\" y=\"18\" font-size=\"13\" font-weight=\"bold\">{}</text>\n\
          <text x=\"8\" y=\"36\" fill=\"#555\">{}</text>\n",
         escaped(title),
-        escaped(&series.join(", from the top"))
+        escaped(&legend)
     );
     let mut y = TOP;
     for (name, values) in rows {
@@ -74,6 +78,8 @@ mod tests {
         let svg = bars("a < b", &["ms"], &[("one", vec![2.0]), ("STEVE", vec![1.0])]);
         assert!(svg.contains("a &lt; b") && svg.contains("width=\"420.0\""), "{svg}");
         assert!(svg.contains("width=\"210.0\"") && svg.contains(OWN_COLOURS[0]), "{svg}");
+        let svg = bars("", &["p50", "p99"], &[("one", vec![1.0, 2.0])]);
+        assert!(svg.contains("from the top: p50, p99<"), "{svg}");
         assert_eq!(
             ["0.012", "1.23", "12.3", "1234"],
             [0.0123, 1.234, 12.34, 1234.4].map(number).each_ref().map(String::as_str)

@@ -25,10 +25,10 @@ mod answer {
 mod inbound {
     use bytes::Bytes;
 
-    pub(super) struct Rest {
-        pub(super) declared: Option<u64>,
-        pub(super) connection: Vec<Bytes>,
-        pub(super) complete: bool,
+    pub(crate) struct Rest {
+        pub(crate) declared: Option<u64>,
+        pub(crate) connection: Vec<Bytes>,
+        pub(crate) complete: bool,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod cbor;
+pub mod e2p_v2;
 pub mod manifest;
 pub mod measure;
 pub mod order;

@@ -1,7 +1,7 @@
 //! The bodies that hyper carries for us.
 
 use crate::idempotent::WholeBody;
-use crate::limits::StreamBudget;
+use crate::limits::{COALESCE, StreamBudget};
 use crate::stream::{Inbound, Outbound};
 use crate::upstream::ResponseBody;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub(crate) struct BrokenOff;
 
 /// Body of an outer response.
 pub(crate) enum OuterBody {
-    /// All of it at once.
+    /// Bytes that are all there.
     Whole(Bytes),
     /// Evidence: what is one client's own, then what all share.
     Evidence { own: Bytes, shared: Bytes },
@@ -50,7 +50,7 @@ impl Body for OuterBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(piece(bytes))))),
             Self::Evidence { own, shared } => {
                 let next = if own.is_empty() { shared } else { own };
                 let next = std::mem::take(next);
@@ -82,6 +82,11 @@ impl Body for OuterBody {
     }
 }
 
+/// The next piece: not all at once, so that it shows when a slow peer takes some of it.
+fn piece(bytes: &mut Bytes) -> Bytes {
+    bytes.split_to(bytes.len().min(COALESCE))
+}
+
 /// The bytes of a plaintext body. Its trailers end here: they might hold fields that must not pass.
 fn poll_data<B: Body<Data = Bytes> + Unpin>(
     body: &mut B,
@@ -105,6 +110,9 @@ pub(crate) enum AppBody {
     Stream(Arc<Inbound>),
     /// What they held, after all of them have authenticated.
     Whole(Box<WholeBody>),
+    /// What an envelope of E2P v2 held.
+    #[cfg(feature = "e2p-v2")]
+    Opened(Bytes),
     /// A plaintext request, passed on.
     Plain(Incoming),
 }
@@ -121,6 +129,10 @@ impl Body for AppBody {
             Self::Empty => Poll::Ready(None),
             Self::Stream(inbound) => inbound.poll_for_app(cx),
             Self::Whole(body) => Poll::Ready(body.next_frame().map(Ok)),
+            #[cfg(feature = "e2p-v2")]
+            Self::Opened(bytes) => {
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(piece(bytes)))))
+            }
             Self::Plain(body) => poll_data(body, cx),
         }
     }
@@ -130,6 +142,8 @@ impl Body for AppBody {
             Self::Empty => true,
             Self::Stream(inbound) => inbound.is_delivered(),
             Self::Whole(body) => body.is_end_stream(),
+            #[cfg(feature = "e2p-v2")]
+            Self::Opened(bytes) => bytes.is_empty(),
             Self::Plain(body) => body.is_end_stream(),
         }
     }
@@ -138,6 +152,8 @@ impl Body for AppBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(body) => body.size_hint(),
+            #[cfg(feature = "e2p-v2")]
+            Self::Opened(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(_) => SizeHint::default(),
             Self::Plain(body) => body.size_hint(),
         }

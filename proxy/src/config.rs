@@ -1,5 +1,7 @@
 //! Settings, and the effective configuration that evidence shows to clients.
 
+#[cfg(feature = "e2p-v2")]
+use crate::e2p_v2::{BOOTSTRAP, KeyExchange};
 use crate::error::ConfigError;
 use crate::limits::{Limits, MAX_MANIFEST_LEN};
 use crate::padding;
@@ -38,6 +40,9 @@ pub struct Config {
     /// The least that responses are padded and coalesced, as `PREFIX=POLICY`: the longest prefix of
     /// whole segments of a request's path decides.
     pub padding: Vec<String>,
+    /// Also serve clients of STEVE-E2P-V2, with X-Wing if all `suites` are its, with X25519 otherwise.
+    #[cfg(feature = "e2p-v2")]
+    pub e2p_v2: bool,
     /// The app's manifest, sent with evidence; at most 65535 bytes.
     pub manifest: Vec<u8>,
     /// TCP address to serve metrics on, apart from everything else.
@@ -61,6 +66,8 @@ impl Default for Config {
             upgrades: vec!["websocket".into()],
             early_data: true,
             padding: Vec::new(),
+            #[cfg(feature = "e2p-v2")]
+            e2p_v2: false,
             manifest: Vec::new(),
             metrics_listen: None,
             metrics_vsock_port: None,
@@ -193,7 +200,7 @@ struct Effective<'a> {
     suites: Vec<&'static str>,
     upstream: String,
     allow_plaintext_fallback: bool,
-    public_paths: &'a [String],
+    public_paths: Vec<&'a str>,
     cors_origins: &'a [String],
     upgrades: &'a [String],
     early_data: bool,
@@ -208,6 +215,9 @@ struct Effective<'a> {
     /// 0 if there are none.
     max_idempotent_requests: usize,
     max_idempotent_body: usize,
+    /// The key exchange of clients of that protocol, if they are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e2p_v2: Option<&'static str>,
     /// The host can see counts and times of what passes.
     metrics: bool,
 }
@@ -223,7 +233,7 @@ impl Checked {
             suites: self.suites.iter().map(|suite| suite.name()).collect(),
             upstream: self.upstream.to_string(),
             allow_plaintext_fallback: self.config.allow_plaintext_fallback,
-            public_paths: &self.public_paths,
+            public_paths: self.all_public_paths(),
             cors_origins: &self.cors_origins,
             upgrades: &self.upgrades,
             early_data: self.config.early_data,
@@ -237,10 +247,43 @@ impl Checked {
             max_streams: limits.max_streams,
             max_idempotent_requests: limits.max_idempotent_requests,
             max_idempotent_body: limits.max_idempotent_body,
+            e2p_v2: self.e2p_v2_name(),
             metrics: self.config.metrics_listen.is_some()
                 || self.config.metrics_vsock_port.is_some(),
         };
         serde_json::to_vec(&effective).expect("strings, numbers and lists always serialise")
+    }
+
+    #[cfg(not(feature = "e2p-v2"))]
+    fn e2p_v2_name(&self) -> Option<&'static str> {
+        None
+    }
+
+    #[cfg(not(feature = "e2p-v2"))]
+    fn all_public_paths(&self) -> Vec<&str> {
+        self.public_paths.iter().map(String::as_str).collect()
+    }
+}
+
+#[cfg(feature = "e2p-v2")]
+impl Checked {
+    /// The key exchange of E2P v2, if that is on.
+    pub(crate) fn e2p_v2(&self) -> Option<KeyExchange> {
+        self.config.e2p_v2.then(|| KeyExchange::beside(&self.suites))
+    }
+
+    fn e2p_v2_name(&self) -> Option<&'static str> {
+        self.e2p_v2().map(KeyExchange::name)
+    }
+
+    /// With those that E2P v2 adds.
+    fn all_public_paths(&self) -> Vec<&str> {
+        let added = if self.config.e2p_v2 { &BOOTSTRAP[..] } else { &[] };
+        let mut paths: Vec<_> = self.public_paths.iter().map(String::as_str).collect();
+        paths.extend(added);
+        paths.sort_unstable();
+        paths.dedup();
+        paths
     }
 }
 

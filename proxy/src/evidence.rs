@@ -9,6 +9,8 @@ use crate::keys::KeyRing;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use bytes::Bytes;
+#[cfg(feature = "e2p-v2")]
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,7 +21,16 @@ use steve_protocol::evidence::{
 };
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
+#[cfg(feature = "e2p-v2")]
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
+
+/// Documents for one client each that wait for the attester. At 30 ms each, with a batch of challenges
+/// in between, the last one is there within the 10 s that clients wait.
+#[cfg(feature = "e2p-v2")]
+const MAX_DOCUMENTS: usize = 64;
+#[cfg(not(feature = "e2p-v2"))]
+const MAX_DOCUMENTS: usize = 0;
 
 /// No evidence is to be had now.
 #[derive(Debug)]
@@ -30,6 +41,9 @@ pub(crate) struct EvidenceService {
     jobs: mpsc::Sender<Job>,
     shared: Arc<Shared>,
     renew: Notify,
+    /// Places for documents of their own. Challenges have the rest of the queue.
+    #[cfg(feature = "e2p-v2")]
+    documents: Arc<Semaphore>,
     challenge_timeout: Duration,
     refresh: Duration,
     retry: Duration,
@@ -38,6 +52,17 @@ pub(crate) struct EvidenceService {
 enum Job {
     Challenge(Challenge, oneshot::Sender<Encoded>),
     Unchallenged(oneshot::Sender<Result<(), AttestError>>),
+    #[cfg(feature = "e2p-v2")]
+    Document(DocumentJob),
+}
+
+/// A document that is for one client alone.
+#[cfg(feature = "e2p-v2")]
+struct DocumentJob {
+    user_data: Vec<u8>,
+    nonce: [u8; 32],
+    reply: oneshot::Sender<Vec<u8>>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Evidence for one client. The configuration and the manifest, which are most of it and the same for
@@ -81,7 +106,7 @@ impl EvidenceService {
         metrics: Arc<Metrics>,
         limits: &Limits,
     ) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel(limits.max_challenges);
+        let (jobs, queue) = mpsc::channel(limits.max_challenges + MAX_DOCUMENTS);
         let shared = Arc::new(Shared::default());
         let max_batch = limits.max_challenges;
         let owner = Owner {
@@ -99,6 +124,8 @@ impl EvidenceService {
             jobs,
             shared,
             renew: Notify::new(),
+            #[cfg(feature = "e2p-v2")]
+            documents: Arc::new(Semaphore::new(MAX_DOCUMENTS)),
             challenge_timeout: limits.challenge_timeout,
             refresh: limits.unchallenged_refresh,
             retry: limits.attester_retry,
@@ -108,7 +135,26 @@ impl EvidenceService {
     /// Evidence that is fresh for `challenge`.
     pub(crate) async fn challenge(&self, challenge: Challenge) -> Result<Encoded, NoEvidence> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.try_send(Job::Challenge(challenge, reply)).map_err(|error| {
+        self.ask(Job::Challenge(challenge, reply), answer).await
+    }
+
+    /// A document over this user data and nonce, for a client of E2P v2. There are few places to wait,
+    /// and one document is made between two batches of challenges: it takes a call of the attester for
+    /// itself, and must not keep the others from theirs (row 17).
+    #[cfg(feature = "e2p-v2")]
+    pub(crate) async fn document(
+        &self,
+        user_data: Vec<u8>,
+        nonce: [u8; 32],
+    ) -> Result<Vec<u8>, NoEvidence> {
+        let place = self.documents.clone().try_acquire_owned().map_err(|_| NoEvidence)?;
+        let (reply, answer) = oneshot::channel();
+        let job = DocumentJob { user_data, nonce, reply, _place: place };
+        self.ask(Job::Document(job), answer).await
+    }
+
+    async fn ask<T>(&self, job: Job, answer: oneshot::Receiver<T>) -> Result<T, NoEvidence> {
+        self.jobs.try_send(job).map_err(|error| {
             if let TrySendError::Closed(_) = error {
                 self.gone();
             }
@@ -188,9 +234,18 @@ struct Owner {
 
 impl Owner {
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(first) = queue.blocking_recv() {
+        #[cfg(feature = "e2p-v2")]
+        let mut documents = VecDeque::new();
+        loop {
+            #[cfg(feature = "e2p-v2")]
+            let waits = documents.is_empty();
+            #[cfg(not(feature = "e2p-v2"))]
+            let waits = true;
+            let mut job = if waits { queue.blocking_recv() } else { queue.try_recv().ok() };
+            if waits && job.is_none() {
+                return;
+            }
             let (mut challenges, mut replies) = (Vec::new(), Vec::new());
-            let mut job = Some(first);
             while let Some(next) = job {
                 match next {
                     Job::Unchallenged(reply) => {
@@ -202,11 +257,27 @@ impl Owner {
                         replies.push(reply);
                     }
                     Job::Challenge(..) => {}
+                    #[cfg(feature = "e2p-v2")]
+                    Job::Document(job) => documents.push_back(job),
                 }
                 job = (challenges.len() < self.max_batch).then(|| queue.try_recv().ok()).flatten();
             }
             // Those who wait see their reply dropped.
             let _ = self.batch(&challenges, replies);
+            #[cfg(feature = "e2p-v2")]
+            if let Some(job) = documents.pop_front() {
+                self.document(job);
+            }
+        }
+    }
+
+    /// A reply that is dropped says that there is none.
+    #[cfg(feature = "e2p-v2")]
+    fn document(&mut self, job: DocumentJob) {
+        if !job.reply.is_closed()
+            && let Ok(document) = self.sign(&job.user_data, Some(&job.nonce))
+        {
+            let _ = job.reply.send(document);
         }
     }
 
@@ -239,8 +310,13 @@ impl Owner {
     /// A document that announces the current key generation, with that generation's configuration.
     fn attest(&mut self, nonce: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>), AttestError> {
         let keys = self.keys.current();
+        let document = self.sign(&user_data(keys.config()), nonce)?;
+        Ok((keys.config().encoded().to_vec(), document))
+    }
+
+    fn sign(&mut self, user_data: &[u8], nonce: Option<&[u8]>) -> Result<Vec<u8>, AttestError> {
         let begun = Instant::now();
-        let document = self.attester.attest(&user_data(keys.config()), nonce);
+        let document = self.attester.attest(user_data, nonce);
         let document = document.and_then(|document| {
             self.clock.set(timestamp_ms(&document)?, begun);
             Ok(document)
@@ -251,7 +327,7 @@ impl Owner {
             (Ok(_), false) => tracing::info!("the attester works"),
             _ => {}
         }
-        Ok((keys.config().encoded().to_vec(), document?))
+        document
     }
 
     fn encode(

@@ -11,6 +11,8 @@ pub mod attester;
 mod body;
 mod clock;
 pub mod config;
+#[cfg(feature = "e2p-v2")]
+mod e2p_v2;
 mod entropy;
 pub mod error;
 mod evidence;

@@ -3,8 +3,11 @@
 mod cli;
 #[cfg(feature = "demo")]
 mod demo;
+mod exposing;
 mod log;
 mod relaying;
+#[cfg(feature = "render")]
+mod render;
 mod serve;
 
 use clap::Parser;
@@ -16,6 +19,9 @@ fn main() -> ExitCode {
     match command {
         cli::Command::Serve(args) => exit(serve::run(&args)),
         cli::Command::Relay(args) => exit(relaying::run(&args)),
+        cli::Command::Expose(args) => exit(exposing::run(&args)),
+        #[cfg(feature = "render")]
+        cli::Command::Render(args) => exit(args.run()),
         #[cfg(feature = "demo")]
         cli::Command::Demo { upstream, page, once } => {
             exit(demo::run(upstream.as_deref(), page, once))

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &RelayArgs) -> Result<(), RelayingError> {
 
 /// Takes as many file descriptors as may be needed, if the system lets it: the usual soft limit, 1024,
 /// is for programs that use select(2).
-fn raise_limit_of_files(max_connections: usize) {
+pub(crate) fn raise_limit_of_files(max_connections: usize) {
     let needed = 2 * max_connections as u64 + SPARE_FILES;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {

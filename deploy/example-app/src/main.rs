@@ -15,7 +15,7 @@
 //! | `/slow/clients` | how many wait for `/slow`, and how many have gone away |
 //! | `/memory` | what memory there is, and the most that each process has used, as `/proc` says it |
 //!
-//! It listens on 127.0.0.1:8083, or on the address that is its argument.
+//! It listens on 127.0.0.1:8083, or on the addresses that are its arguments.
 
 mod answers;
 mod memory;
@@ -33,16 +33,29 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// What executing an id takes.
 const WORK: Duration = Duration::from_millis(20);
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8083".into());
-    let listener = TcpListener::bind(&address).await?;
-    println!("example-app: listening on {}", listener.local_addr()?);
+    let mut addresses: Vec<_> = std::env::args().skip(1).collect();
+    if addresses.is_empty() {
+        addresses.push("127.0.0.1:8083".into());
+    }
     let state = Arc::new(State::default());
+    let mut listeners = JoinSet::new();
+    for address in addresses {
+        let listener = TcpListener::bind(&address).await?;
+        println!("example-app: listening on {}", listener.local_addr()?);
+        listeners.spawn(serve(listener, state.clone()));
+    }
+    listeners.join_all().await;
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, state: Arc<State>) {
     loop {
         // A connection that broke off before it was accepted, or no more descriptors for now.
         let Ok((stream, _)) = listener.accept().await else {

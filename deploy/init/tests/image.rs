@@ -154,3 +154,22 @@ fn a_directory_that_cannot_be_read_is_an_error() {
     assert_eq!(packed.status.code(), Some(1), "{packed:?}");
     assert!(String::from_utf8_lossy(&packed.stderr).contains("not all of app can be read"));
 }
+
+#[test]
+fn a_manifest_is_put_where_the_proxy_is_told_to_look() {
+    let files = Files::new("manifest");
+    files.write("manifest.json", 0o600);
+    let packed = files.pack(|script| {
+        script.args(["--manifest", "manifest.json"]);
+    });
+    assert!(packed.status.success(), "{packed:?}");
+    let unpacked = Command::new("gzip").args(["-dc"]).arg(files.path("out")).output().unwrap();
+    let text = String::from_utf8_lossy(&unpacked.stdout);
+    assert!(text.contains("etc/steve/manifest.json\0"), "{text}");
+    files.write("app/etc/steve/manifest.json", 0o600);
+    let packed = files.pack(|script| {
+        script.args(["--manifest", "manifest.json"]);
+    });
+    let said = String::from_utf8(packed.stderr).unwrap();
+    assert!(said.contains("two files would be /etc/steve/manifest.json"), "{said}");
+}

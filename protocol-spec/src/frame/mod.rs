@@ -1,10 +1,17 @@
 //! Frames: one AEAD ciphertext each, with hidden type and padding (SPEC.md, Section 9.3).
 
+mod blocks;
+mod input;
+mod output;
+
 use crate::aead::{AeadKey, NONCE_LEN, TAG_LEN};
 use crate::schedule::{self, TrafficKey};
 use crate::suite::Suite;
 use crate::usage::Usage;
-use bytes::{Bytes, BytesMut};
+use blocks::Blocks;
+use bytes::{Buf, Bytes, BytesMut};
+use input::Input;
+pub use output::{FrameBuffer, Output};
 use std::fmt;
 use std::sync::Arc;
 
@@ -134,7 +141,7 @@ impl FrameSealer {
         fin: bool,
         content: &[u8],
         padding: usize,
-        out: &mut BytesMut,
+        out: &mut impl Output,
     ) -> Result<(), UsageLimitReached> {
         assert!(content.len() + padding <= MAX_CONTENT_LEN);
         let length = content.len() + 1 + padding + TAG_LEN;
@@ -142,11 +149,9 @@ impl FrameSealer {
         let header = (length as u32).to_be_bytes();
         let type_byte = frame_type as u8 | if fin { FIN } else { 0 };
 
-        let start = out.len();
-        out.reserve(HEADER_LEN + length);
-        out.extend_from_slice(&header);
-        out.resize(start + HEADER_LEN + length, 0);
-        let sealed = &mut out[start + HEADER_LEN..];
+        let frame = out.grow(HEADER_LEN + length);
+        let (out_header, sealed) = frame.split_at_mut(HEADER_LEN);
+        out_header.copy_from_slice(&header);
         if padding == 0 {
             self.0.key.seal(&nonce, &header, content, &[type_byte], sealed);
         } else {
@@ -163,8 +168,10 @@ impl FrameSealer {
 /// Never buffers more than one frame beyond what was pushed.
 pub struct FrameOpener {
     direction: Direction,
-    input: Bytes,
+    input: Input,
+    /// The beginning of a frame whose rest has not been pushed.
     partial: BytesMut,
+    blocks: Blocks,
     failed: bool,
 }
 
@@ -182,17 +189,14 @@ impl FrameOpener {
         usage: Arc<Usage>,
     ) -> Self {
         let direction = Direction::new(suite, traffic, stream_id, usage);
-        Self { direction, input: Bytes::new(), partial: BytesMut::new(), failed: false }
+        let (input, partial, blocks) = Default::default();
+        Self { direction, input, partial, blocks, failed: false }
     }
 
     /// Adds received bytes. Take all frames with [`next_frame`](Self::next_frame) before adding more.
     pub fn push(&mut self, chunk: Bytes) {
-        if self.input.is_empty() {
-            self.input = chunk;
-        } else {
-            self.partial.extend_from_slice(&self.input);
-            self.input = chunk;
-        }
+        let input = std::mem::take(&mut self.input);
+        self.input = if input.is_empty() { chunk.into() } else { input.with(&chunk) };
     }
 
     /// The next frame, or none when more bytes are needed. After an error there are no more frames.
@@ -203,74 +207,94 @@ impl FrameOpener {
         let result = self.try_next();
         if result.is_err() {
             self.failed = true;
-            self.input = Bytes::new();
+            self.input = Input::default();
             self.partial = BytesMut::new();
+            self.blocks = Blocks::default();
         }
         result
     }
 
     fn try_next(&mut self) -> Result<Option<Frame>, FrameError> {
         if self.partial.is_empty() {
-            let Some(length) = frame_length(&self.input)? else {
-                self.keep_rest();
-                return Ok(None);
-            };
-            if self.input.len() < HEADER_LEN + length {
-                self.keep_rest();
+            let sealed_len =
+                frame_length(self.input.as_ref())?.map_or(0, |length| HEADER_LEN + length);
+            if sealed_len > 0 && self.input.len() >= sealed_len {
+                let frame = self.input.split_to(sealed_len);
+                return self.open(frame).map(Some);
+            }
+            if self.input.is_empty() {
                 return Ok(None);
             }
-            let frame = self.input.split_to(HEADER_LEN + length);
-            return self.open(frame).map(Some);
+            self.partial = self.blocks.take(sealed_len.max(HEADER_LEN));
+            self.partial.clear();
         }
         if !self.fill_to(HEADER_LEN) {
             return Ok(None);
         }
         let Some(length) = frame_length(&self.partial)? else { return Ok(None) };
+        if self.partial.capacity() < HEADER_LEN + length {
+            let mut block = self.blocks.take(HEADER_LEN + length);
+            block.clear();
+            block.extend_from_slice(&self.partial);
+            self.partial = block;
+        }
         if !self.fill_to(HEADER_LEN + length) {
             return Ok(None);
         }
-        let frame = self.partial.split_to(HEADER_LEN + length);
-        self.open_unique(frame).map(Some)
-    }
-
-    fn keep_rest(&mut self) {
-        self.partial.extend_from_slice(&self.input);
-        self.input = Bytes::new();
+        let mut frame = std::mem::take(&mut self.partial);
+        let (frame_type, fin, len) = self.open_in_place(&mut frame)?;
+        let block = frame.freeze();
+        self.blocks.remember(&block);
+        let content = block.slice(HEADER_LEN..HEADER_LEN + len);
+        Ok(Some(Frame { frame_type, fin, content }))
     }
 
     /// Moves input into `partial` until that holds `len` bytes.
     fn fill_to(&mut self, len: usize) -> bool {
         let missing = len.saturating_sub(self.partial.len()).min(self.input.len());
-        self.partial.extend_from_slice(&self.input.split_to(missing));
+        self.partial.extend_from_slice(self.input.split_to(missing).as_ref());
         self.partial.len() >= len
     }
 
-    fn open(&mut self, frame: Bytes) -> Result<Frame, FrameError> {
-        let frame = match frame.try_into_mut() {
-            Ok(unique) => return self.open_unique(unique),
-            Err(shared) => shared,
+    /// Opens a whole frame: in place where nobody else holds its memory, otherwise into a block.
+    fn open(&mut self, frame: Input) -> Result<Frame, FrameError> {
+        let frame = match frame {
+            Input::Own(mut own) => {
+                let (frame_type, fin, len) = self.open_in_place(&mut own)?;
+                own.truncate(HEADER_LEN + len);
+                own.advance(HEADER_LEN);
+                return Ok(Frame { frame_type, fin, content: own.freeze() });
+            }
+            Input::Shared(shared) => shared,
         };
         let (header, body) = frame.split_at(HEADER_LEN);
         let (ciphertext, tag) = body.split_last_chunk().ok_or(FrameError::Header)?;
         let nonce = self.direction.next_nonce(body.len()).ok_or(FrameError::Exhausted)?;
-        let mut plaintext = BytesMut::zeroed(ciphertext.len());
+        let mut block = self.blocks.take(ciphertext.len());
+        if block.len() < ciphertext.len() {
+            block.resize(ciphertext.len(), 0);
+        }
+        let plaintext = &mut block[..ciphertext.len()];
         self.direction
             .key
-            .open_to(&nonce, header, ciphertext, tag, &mut plaintext)
+            .open_to(&nonce, header, ciphertext, tag, plaintext)
             .map_err(|_| self.unauthenticated())?;
-        parse(plaintext)
+        let (frame_type, fin, len) = parse(plaintext)?;
+        let block = block.freeze();
+        self.blocks.remember(&block);
+        Ok(Frame { frame_type, fin, content: block.slice(..len) })
     }
 
-    fn open_unique(&mut self, mut frame: BytesMut) -> Result<Frame, FrameError> {
-        let mut body = frame.split_off(HEADER_LEN);
-        let tag = body.split_off(body.len().saturating_sub(TAG_LEN));
-        let tag: &[u8; TAG_LEN] = tag.as_ref().try_into().map_err(|_| FrameError::Header)?;
-        let nonce = self.direction.next_nonce(body.len() + TAG_LEN).ok_or(FrameError::Exhausted)?;
+    /// Opens a whole frame; the content is behind its header.
+    fn open_in_place(&mut self, frame: &mut [u8]) -> Result<(FrameType, bool, usize), FrameError> {
+        let (header, body) = frame.split_at_mut(HEADER_LEN);
+        let nonce = self.direction.next_nonce(body.len()).ok_or(FrameError::Exhausted)?;
+        let (data, tag) = body.split_last_chunk_mut().ok_or(FrameError::Header)?;
         self.direction
             .key
-            .open_in_place(&nonce, &frame, &mut body, tag)
+            .open_in_place(&nonce, header, data, tag)
             .map_err(|_| self.unauthenticated())?;
-        parse(body)
+        parse(data)
     }
 
     fn unauthenticated(&self) -> FrameError {
@@ -290,8 +314,8 @@ fn frame_length(input: &[u8]) -> Result<Option<usize>, FrameError> {
     }
 }
 
-/// Strips padding and type.
-fn parse(mut plaintext: BytesMut) -> Result<Frame, FrameError> {
+/// The type, whether the message is complete, and the length of the content, which comes first.
+fn parse(plaintext: &[u8]) -> Result<(FrameType, bool, usize), FrameError> {
     let end = plaintext.iter().rposition(|byte| *byte != 0).ok_or(FrameError::Type)?;
     let type_byte = plaintext[end];
     let frame_type = match type_byte & !FIN {
@@ -301,8 +325,7 @@ fn parse(mut plaintext: BytesMut) -> Result<Frame, FrameError> {
         4 => FrameType::Reset,
         _ => return Err(FrameError::Type),
     };
-    plaintext.truncate(end);
-    Ok(Frame { frame_type, fin: type_byte & FIN != 0, content: plaintext.freeze() })
+    Ok((frame_type, type_byte & FIN != 0, end))
 }
 
 #[cfg(test)]

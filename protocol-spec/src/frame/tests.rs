@@ -187,3 +187,52 @@ fn nonces_differ_in_stream_and_frame() {
 fn the_default_back_end_is_the_first_one() {
     assert_eq!(Backend::default(), Backend::ALL[0]);
 }
+
+#[test]
+fn memory_is_used_again_only_when_nobody_holds_the_content() {
+    let contents: Vec<Vec<u8>> = (1..20).map(|n| vec![n; 5000 + usize::from(n)]).collect();
+    let frames: Vec<_> =
+        contents.iter().map(|content| (FrameType::Data, false, content.as_slice(), 0)).collect();
+    for suite in SUITES {
+        let wire = sealed(suite, &frames).freeze();
+        for chunk in [100, 5000, 7000, wire.len()] {
+            for kept in [0, 1, 2, 3, frames.len()] {
+                let mut opener = opener(suite, 9);
+                let mut held: Vec<Bytes> = Vec::new();
+                let (mut rest, mut number) = (wire.clone(), 0);
+                while !rest.is_empty() {
+                    opener.push(rest.split_to(chunk.min(rest.len())));
+                    while let Some(frame) = opener.next_frame().unwrap() {
+                        held.push(frame.content);
+                        number += 1;
+                        held.drain(..held.len().saturating_sub(kept));
+                        for (content, expected) in
+                            held.iter().rev().zip(contents[..number].iter().rev())
+                        {
+                            assert_eq!(content, expected);
+                        }
+                    }
+                }
+                assert_eq!(number, frames.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_buffer_that_is_used_again_holds_what_was_sealed_last() {
+    for suite in SUITES {
+        let (mut one, mut other) = (sealer(suite, 9), sealer(suite, 9));
+        let mut buffer = FrameBuffer::with_capacity(100);
+        for len in [3000, 10, 0, 70, 5000] {
+            let content = vec![7; len];
+            let mut fresh = BytesMut::new();
+            buffer.clear();
+            one.seal(FrameType::Data, false, &content, len / 2, &mut buffer).unwrap();
+            other.seal(FrameType::Data, false, &content, len / 2, &mut fresh).unwrap();
+            assert_eq!(buffer.as_ref(), fresh);
+        }
+        let len = buffer.len();
+        assert_eq!(Bytes::from(buffer).len(), len);
+    }
+}

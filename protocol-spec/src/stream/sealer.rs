@@ -1,7 +1,6 @@
 use super::shaped::Shaped;
 use super::{Phase, ResetCode, Response, Role};
-use crate::frame::{FrameSealer, FrameType, MAX_CONTENT_LEN, UsageLimitReached};
-use bytes::BytesMut;
+use crate::frame::{FrameSealer, FrameType, MAX_CONTENT_LEN, Output, UsageLimitReached};
 use std::marker::PhantomData;
 
 /// Why a frame was not sealed.
@@ -32,7 +31,11 @@ pub struct MessageSealer<R> {
 
 impl MessageSealer<Response> {
     /// Appends the head of an informational response, with a status below 200.
-    pub fn informational(&mut self, encoded: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
+    pub fn informational(
+        &mut self,
+        encoded: &[u8],
+        out: &mut impl Output,
+    ) -> Result<(), SealError> {
         self.expect(Phase::Start)?;
         self.seal(FrameType::Head, false, encoded, Phase::Start, out)
     }
@@ -52,14 +55,19 @@ impl<R: Role> MessageSealer<R> {
     /// Appends the (final) head, as encoded by
     /// [`head::encode_request`](crate::head::encode_request) or
     /// [`head::encode_response`](crate::head::encode_response).
-    pub fn head(&mut self, encoded: &[u8], fin: bool, out: &mut BytesMut) -> Result<(), SealError> {
+    pub fn head(
+        &mut self,
+        encoded: &[u8],
+        fin: bool,
+        out: &mut impl Output,
+    ) -> Result<(), SealError> {
         self.expect(Phase::Start)?;
         self.seal(FrameType::Head, fin, encoded, after(fin), out)
     }
 
     /// Appends bytes of the body, in as many frames as they need. Without `fin`, no bytes give no
     /// frame. A sealer that [shapes](Self::set_shaping) keeps those that do not fill a frame.
-    pub fn data(&mut self, data: &[u8], fin: bool, out: &mut BytesMut) -> Result<(), SealError> {
+    pub fn data(&mut self, data: &[u8], fin: bool, out: &mut impl Output) -> Result<(), SealError> {
         self.expect(Phase::Body)?;
         let mut chunks = data.chunks(MAX_CONTENT_LEN).peekable();
         while let Some(chunk) = chunks.next() {
@@ -74,14 +82,14 @@ impl<R: Role> MessageSealer<R> {
 
     /// Appends the trailer section, as encoded by
     /// [`head::encode_trailers`](crate::head::encode_trailers), which completes the message.
-    pub fn trailers(&mut self, encoded: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
+    pub fn trailers(&mut self, encoded: &[u8], out: &mut impl Output) -> Result<(), SealError> {
         self.expect(Phase::Body)?;
         self.seal(FrameType::Trailers, true, encoded, Phase::Done, out)
     }
 
     /// Ends the message as incomplete. Does nothing if it is over. A sealer that
     /// [shapes](Self::set_shaping) forgets what it has gathered.
-    pub fn reset(&mut self, code: ResetCode, out: &mut BytesMut) -> Result<(), SealError> {
+    pub fn reset(&mut self, code: ResetCode, out: &mut impl Output) -> Result<(), SealError> {
         if self.is_over() {
             return Ok(());
         }
@@ -108,7 +116,7 @@ impl<R: Role> MessageSealer<R> {
         fin: bool,
         content: &[u8],
         next: Phase,
-        out: &mut BytesMut,
+        out: &mut impl Output,
     ) -> Result<(), SealError> {
         if content.len() > MAX_CONTENT_LEN {
             return Err(SealError::HeadTooLarge);

@@ -1,7 +1,7 @@
 //! The part of a [`MessageSealer`](super::MessageSealer) that pads and gathers (SPEC.md, Section 9.6).
 
 use super::{MessageSealer, Phase, Role, SealError};
-use crate::frame::{FrameType, MAX_SEALED_LEN, OVERHEAD};
+use crate::frame::{FrameType, MAX_SEALED_LEN, OVERHEAD, Output};
 use crate::shaping::{Padding, Shaping};
 use bytes::{Bytes, BytesMut};
 
@@ -43,7 +43,7 @@ impl<R: Role> MessageSealer<R> {
     }
 
     /// Seals the bytes of the body that were gathered.
-    pub fn flush(&mut self, out: &mut BytesMut) -> Result<(), SealError> {
+    pub fn flush(&mut self, out: &mut impl Output) -> Result<(), SealError> {
         let Some(shaped) = self.shaped.as_mut().filter(|shaped| !shaped.held.is_empty()) else {
             return Ok(());
         };
@@ -58,7 +58,7 @@ impl<R: Role> MessageSealer<R> {
     }
 
     /// Seals the next frame of those that are owed.
-    pub fn pad(&mut self, out: &mut BytesMut) -> Result<(), SealError> {
+    pub fn pad(&mut self, out: &mut impl Output) -> Result<(), SealError> {
         let Some(shaped) = &mut self.shaped else { return Ok(()) };
         let Some(ending) = &mut shaped.ending else { return Ok(()) };
         if let Some(len) = shaped.padding.before_last(ending.rest, ending.last) {
@@ -73,7 +73,7 @@ impl<R: Role> MessageSealer<R> {
     }
 
     /// Seals everything that was gathered or is owed.
-    pub fn settle(&mut self, out: &mut BytesMut) -> Result<(), SealError> {
+    pub fn settle(&mut self, out: &mut impl Output) -> Result<(), SealError> {
         self.flush(out)?;
         while self.owes_padding() {
             self.pad(out)?;
@@ -87,7 +87,7 @@ impl<R: Role> MessageSealer<R> {
         frame_type: FrameType,
         fin: bool,
         content: &[u8],
-        out: &mut BytesMut,
+        out: &mut impl Output,
     ) -> Result<(), SealError> {
         match frame_type {
             FrameType::Head => self.shaped_head(content, fin, out),
@@ -102,7 +102,7 @@ impl<R: Role> MessageSealer<R> {
         &mut self,
         encoded: &[u8],
         fin: bool,
-        out: &mut BytesMut,
+        out: &mut impl Output,
     ) -> Result<(), SealError> {
         let Some(Shaped { padding, sent, .. }) = self.shaped.as_deref() else { return Ok(()) };
         let len = if fin {
@@ -114,7 +114,12 @@ impl<R: Role> MessageSealer<R> {
     }
 
     /// Bytes of the body: every frame is full but the last before a flush.
-    fn gather(&mut self, mut data: &[u8], fin: bool, out: &mut BytesMut) -> Result<(), SealError> {
+    fn gather(
+        &mut self,
+        mut data: &[u8],
+        fin: bool,
+        out: &mut impl Output,
+    ) -> Result<(), SealError> {
         while let Some(shaped) = &mut self.shaped {
             let room = shaped.padding.capacity() - shaped.held.len();
             // What fills a frame exactly may still be the end.
@@ -143,7 +148,7 @@ impl<R: Role> MessageSealer<R> {
     }
 
     /// The trailers, which are the last frame.
-    fn shaped_trailers(&mut self, encoded: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
+    fn shaped_trailers(&mut self, encoded: &[u8], out: &mut impl Output) -> Result<(), SealError> {
         self.flush(out)?;
         let Some(shaped) = &mut self.shaped else { return Ok(()) };
         let last = shaped.padding.frame(encoded.len());
@@ -156,7 +161,7 @@ impl<R: Role> MessageSealer<R> {
     }
 
     /// A RESET, which has the length of the end that it stands for. What was gathered is lost.
-    fn shaped_reset(&mut self, code: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
+    fn shaped_reset(&mut self, code: &[u8], out: &mut impl Output) -> Result<(), SealError> {
         let Some(shaped) = &mut self.shaped else { return Ok(()) };
         let lost = shaped.held.split();
         let mut rest = shaped.padding.rest(shaped.sent, lost.len().max(code.len()));
@@ -175,7 +180,7 @@ impl<R: Role> MessageSealer<R> {
         content: &[u8],
         rest: u64,
         last: u64,
-        out: &mut BytesMut,
+        out: &mut impl Output,
     ) -> Result<(), SealError> {
         let Some(shaped) = &mut self.shaped else { return Ok(()) };
         let content = Bytes::copy_from_slice(content);
@@ -190,7 +195,7 @@ impl<R: Role> MessageSealer<R> {
         fin: bool,
         content: &[u8],
         len: usize,
-        out: &mut BytesMut,
+        out: &mut impl Output,
     ) -> Result<(), SealError> {
         let padding = len.saturating_sub(OVERHEAD + content.len());
         let sealed = self.frames.seal(frame_type, fin, content, padding, out);

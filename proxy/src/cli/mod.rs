@@ -2,11 +2,15 @@
 
 mod limits;
 mod relay;
+#[cfg(feature = "render")]
+mod render;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limits::LimitArgs;
 pub(crate) use relay::RelayArgs;
+#[cfg(feature = "render")]
+pub(crate) use render::RenderArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +32,12 @@ pub(crate) enum Command {
     Serve(Box<Serve>),
     /// On the host: pass TCP connections on to an enclave, over vsock.
     Relay(RelayArgs),
+    /// In an enclave whose app does without STEVE: pass vsock connections on to its ports. The host
+    /// sees everything.
+    Expose(Expose),
+    /// Write what a deployment needs, as a Procfile or HCL describes it.
+    #[cfg(feature = "render")]
+    Render(RenderArgs),
     /// Show the whole path on this machine: client, untrusted host, proxy and app.
     #[cfg(feature = "demo")]
     Demo {
@@ -114,6 +124,20 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PREFIX=POLICY", env = "STEVE_PADDING", value_delimiter = ';')]
     padding: Vec<String>,
 
+    /// Also serve clients of the protocol STEVE-E2P-V2, with the key exchange of --suites if that is
+    /// X-Wing, with X25519 otherwise. Clients see this attested.
+    #[cfg(feature = "e2p-v2")]
+    #[arg(
+        long = "e2p-v2",
+        env = "STEVE_E2P_V2",
+        num_args = 0..=1,
+        value_parser = BoolishValueParser::new(),
+        default_value_t = false,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    e2p_v2: bool,
+
     /// File to send along with evidence, attested: up to 65535 bytes of any form.
     #[arg(long, value_name = "FILE", env = "STEVE_MANIFEST")]
     manifest: Option<PathBuf>,
@@ -145,6 +169,23 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Expose {
+    /// Vsock ports to listen on, and the app's ports on the loopback interface.
+    #[arg(
+        long,
+        value_name = "PORTS",
+        env = "STEVE_EXPOSE_PORTS",
+        value_delimiter = ',',
+        required = true,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub(crate) ports: Vec<u16>,
+
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 #[derive(Debug, Args)]
@@ -184,6 +225,8 @@ impl Serve {
             upgrades: items(&self.upgrades),
             early_data: self.early_data,
             padding: items(&self.padding),
+            #[cfg(feature = "e2p-v2")]
+            e2p_v2: self.e2p_v2,
             metrics_listen: self.metrics_listen,
             metrics_vsock_port: self.metrics_vsock_port,
             limits: Limits { key_rotation, ..self.limits.limits() },

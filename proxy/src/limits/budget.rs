@@ -6,8 +6,8 @@
 //! the memory of streams (row 19).
 
 use super::{
-    ACCEPT_PAUSE, COALESCE, CONNECTION_BUFFER, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, Limit,
-    Limits,
+    ACCEPT_PAUSE, APP_BUFFER, COALESCE, CONNECTION_BUFFER, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
+    Limit, Limits,
 };
 use crate::idempotent;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use tokio::time::sleep;
 /// last. The outer head is gone by then.
 const OPENING_BYTES: usize = MAX_CONTENT_LEN + 32 * 1024;
 /// An accepted stream: what the client sent and nobody has read, one frame of the request that comes
-/// in and one on its way to the app, both buffers of a connection to the app (an HTTP/2 window is no
-/// more), sealed bytes with the piece that filled them, and what waits for the window of the client.
+/// in and one on its way to the app, the buffers of a connection to the app (an HTTP/2 window is no
+/// more), sealed bytes, and what waits for the window of the client.
 const STREAM_BYTES: usize = HTTP2_STREAM_WINDOW as usize
     + 2 * MAX_CONTENT_LEN
-    + 2 * CONNECTION_BUFFER
-    + (COALESCE + CONNECTION_BUFFER)
+    + 4 * APP_BUFFER
+    + 2 * COALESCE
     + HTTP2_SEND_BUFFER;
 /// On top for a response that is padded or coalesced: what was gathered, and a frame of padding.
 const SHAPED_BYTES: usize = MAX_CONTENT_LEN + MAX_SEALED_LEN;

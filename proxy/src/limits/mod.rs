@@ -163,8 +163,11 @@ impl Default for Limits {
 
 /// Largest manifest in bytes: what fits the Evidence structure.
 pub const MAX_MANIFEST_LEN: usize = 65_535;
-/// Buffer of one connection, outer or to the app, in bytes; an outer or app head must fit.
+/// Buffer of an outer connection in bytes; a head must fit.
 pub(crate) const CONNECTION_BUFFER: usize = 128 * 1024;
+/// Buffer of a connection to the app in bytes; a head that fits a frame must fit. Three of them may
+/// wait for a client that reads slowly: what was passed on, what comes next, and what is being read.
+pub(crate) const APP_BUFFER: usize = 72 * 1024;
 /// Field lines of an outer or app head.
 pub(crate) const MAX_FIELDS: usize = 256;
 /// HTTP/2 flow control window of a stream in bytes. Outer peers and the app are near, so that little
@@ -185,6 +188,8 @@ pub(crate) const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sealed bytes that are gathered, if the app has them ready, before they are handed on.
 pub(crate) const COALESCE: usize = 64 * 1024;
+/// Buffers of that size which are kept for the next response.
+pub(crate) const SPARE_BUFFERS: usize = 32;
 /// Read buffer of a tunnel, in bytes.
 pub(crate) const TUNNEL_BUFFER: usize = 16 * 1024;
 /// Read buffer of an upgraded connection to the app, in bytes.

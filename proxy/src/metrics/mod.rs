@@ -9,6 +9,8 @@ mod server;
 pub(crate) use record::{Outcome, Record};
 pub(crate) use server::{Render, serve};
 
+#[cfg(feature = "e2p-v2")]
+use crate::e2p_v2;
 use crate::routes::Refusal;
 use crate::server::Proxy;
 use prometheus_client::encoding::text::encode;
@@ -21,8 +23,8 @@ use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::time::Duration;
 
-type Label = (&'static str, &'static str);
-type Counters<const LABELS: usize> = Family<[Label; LABELS], Counter>;
+pub(crate) type Label = (&'static str, &'static str);
+pub(crate) type Counters<const LABELS: usize> = Family<[Label; LABELS], Counter>;
 
 /// Everything that is counted.
 pub(crate) struct Metrics {
@@ -49,6 +51,8 @@ pub(crate) struct Metrics {
     ready: Gauge,
     budget_used: Gauge,
     budget: Gauge,
+    #[cfg(feature = "e2p-v2")]
+    pub(crate) e2p_v2: e2p_v2::Metrics,
 }
 
 impl Metrics {
@@ -98,6 +102,8 @@ impl Metrics {
             ready: all.add("ready", "1 when health is green", Gauge::default()),
             budget_used: all.bytes_now("memory_budget_used", "Memory that is spoken for"),
             budget: all.bytes_now("memory_budget", "Memory for connections and streams"),
+            #[cfg(feature = "e2p-v2")]
+            e2p_v2: e2p_v2::Metrics::new(&mut all),
             registry: all.0,
         }
     }
@@ -145,6 +151,10 @@ impl Metrics {
         let (used, total) = proxy.budget.usage();
         set(&self.budget_used, used);
         set(&self.budget, total);
+        #[cfg(feature = "e2p-v2")]
+        if let Some(service) = &proxy.e2p_v2 {
+            self.e2p_v2.refresh(service);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -98,7 +98,8 @@ pub(crate) fn empty(status: StatusCode) -> Response<OuterBody> {
     response
 }
 
-fn answer(
+/// An answer with this content type and cache control.
+pub(crate) fn answer(
     status: StatusCode,
     content_type: HeaderValue,
     cache: HeaderValue,

@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 /// The origin of `headers`, if it is one of `allowed`.
-pub(super) fn allowed_origin(headers: &HeaderMap, allowed: &[String]) -> Option<HeaderValue> {
+pub(crate) fn allowed_origin(headers: &HeaderMap, allowed: &[String]) -> Option<HeaderValue> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let origin = origins.next().filter(|_| origins.next().is_none())?;
     allowed.iter().any(|one| one.as_bytes() == origin.as_bytes()).then(|| origin.clone())
@@ -40,12 +40,12 @@ pub(super) fn may_open_tunnel(headers: &HeaderMap, allowed: &[String]) -> bool {
 }
 
 /// True for the question a browser asks before it sends a cross-origin request.
-pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The answer to a preflight from an allowed origin.
-pub(super) fn preflight() -> Response<OuterBody> {
+pub(crate) fn preflight() -> Response<OuterBody> {
     let mut response = answers::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
@@ -55,7 +55,7 @@ pub(super) fn preflight() -> Response<OuterBody> {
 }
 
 /// Lets a page of `origin` read the answer. Caches must keep the answers to different origins apart.
-pub(super) fn decorate(response: &mut Response<OuterBody>, origin: Option<HeaderValue>) {
+pub(crate) fn decorate(response: &mut Response<OuterBody>, origin: Option<HeaderValue>) {
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin {

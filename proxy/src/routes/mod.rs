@@ -1,12 +1,14 @@
 //! What the outside sees: the resources of SPEC.md, Section 11, and a refusal of everything else.
 
 pub(crate) mod answers;
-mod cors;
+pub(crate) mod cors;
 mod plaintext;
 
 pub(crate) use answers::Refusal;
 
 use crate::body::OuterBody;
+#[cfg(feature = "e2p-v2")]
+use crate::e2p_v2;
 use crate::evidence::Encoded;
 use crate::server::Proxy;
 use crate::stream::{self, Source, discard};
@@ -41,6 +43,12 @@ pub(crate) async fn route(
     request: Request<Incoming>,
 ) -> Response<OuterBody> {
     let (mut parts, body) = request.into_parts();
+    #[cfg(feature = "e2p-v2")]
+    if let Some(service) = &proxy.e2p_v2
+        && let Some(resource) = e2p_v2::resource(parts.uri.path()).map(str::to_owned)
+    {
+        return e2p_v2::serve(&proxy, service, &resource, parts, body).await;
+    }
     match parts.uri.path().strip_prefix(BASE).map(str::to_owned) {
         Some(resource) => steve(&proxy, &outer, &mut parts, &resource, body).await,
         None => plaintext::serve(&proxy, parts, body).await,

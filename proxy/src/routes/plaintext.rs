@@ -32,7 +32,18 @@ fn is_allowed(proxy: &Proxy, parts: &Parts, body: &Incoming) -> bool {
     let path = parts.uri.path();
     parts.method != Method::CONNECT
         && (proxy.allow_plaintext_fallback
+            || (reads && is_bootstrap(proxy, parts))
             || (reads && proxy.public_paths.iter().any(|public| public == path)))
+}
+
+#[cfg(feature = "e2p-v2")]
+fn is_bootstrap(proxy: &Proxy, parts: &Parts) -> bool {
+    proxy.e2p_v2.is_some() && crate::e2p_v2::is_bootstrap(parts)
+}
+
+#[cfg(not(feature = "e2p-v2"))]
+fn is_bootstrap(_: &Proxy, _: &Parts) -> bool {
+    false
 }
 
 async fn forward(

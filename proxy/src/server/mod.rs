@@ -8,6 +8,8 @@ mod listener;
 use crate::attester::{AttestError, Attester};
 use crate::clock::NsmClock;
 use crate::config::{Checked, Config};
+#[cfg(feature = "e2p-v2")]
+use crate::e2p_v2;
 use crate::entropy::Entropy;
 use crate::error::StartError;
 use crate::evidence::{EvidenceService, Statements, timestamp_ms};
@@ -59,6 +61,8 @@ pub(crate) struct Proxy {
     pub(crate) anonymous: Waiting,
     /// Requests that have named one, whose first frame has not yet authenticated.
     pub(crate) opening: Waiting,
+    #[cfg(feature = "e2p-v2")]
+    pub(crate) e2p_v2: Option<e2p_v2::Service>,
     draining: AtomicBool,
 }
 
@@ -148,6 +152,15 @@ pub async fn start(config: Config, attester: Box<dyn Attester>) -> Result<Runnin
     upkeep.spawn(async move { shared.evidence.run().await });
     let shared = proxy.clone();
     upkeep.spawn(async move { shared.sessions.sweep().await });
+    #[cfg(feature = "e2p-v2")]
+    if proxy.e2p_v2.is_some() {
+        let shared = proxy.clone();
+        upkeep.spawn(async move {
+            if let Some(service) = &shared.e2p_v2 {
+                service.sweep().await;
+            }
+        });
+    }
     let shared = proxy.clone();
     upkeep.spawn(async move { shared.upstream.connector().run(&shared.limits).await });
     let shared = proxy.clone();
@@ -178,10 +191,14 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
     let entropy = Arc::new(Entropy::new(random)?);
     let clock = Arc::new(NsmClock::new(now_ms, asked));
     let configuration = checked.effective(attester.name());
+    #[cfg(feature = "e2p-v2")]
+    let e2p_v2 = checked.e2p_v2();
     let Checked { upstream, suites, cors_origins, public_paths, upgrades, padding, config } =
         checked;
     let Config { manifest, limits, allow_plaintext_fallback, early_data, .. } = config;
     let budget = Budget::new(&limits, early_data);
+    #[cfg(feature = "e2p-v2")]
+    let e2p_v2 = e2p_v2.map(|exchange| e2p_v2::Service::new(exchange, &limits, &budget));
 
     let plan = KeyPlan {
         suites,
@@ -221,6 +238,8 @@ async fn build(checked: Checked, attester: Box<dyn Attester>) -> Result<Proxy, S
         anonymous: Waiting::new(budget.max_anonymous),
         opening: Waiting::new(budget.max_opening),
         budget,
+        #[cfg(feature = "e2p-v2")]
+        e2p_v2,
         draining: AtomicBool::new(false),
         limits,
     })

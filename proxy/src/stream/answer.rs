@@ -1,7 +1,7 @@
 //! Responses that the proxy makes itself, inside the channel (SPEC.md, Section 13.3).
 
 use crate::idempotent::{KeyError, MalformedKey};
-use bytes::BytesMut;
+use steve_protocol::frame::Output;
 use steve_protocol::head::{HeadError, encode_response};
 use steve_protocol::stream::{MessageSealer, Response, SealError};
 
@@ -19,7 +19,8 @@ pub(crate) enum AppError {
 }
 
 impl AppError {
-    fn parts(self) -> (u16, &'static str) {
+    /// Status and error code.
+    pub(crate) fn parts(self) -> (u16, &'static str) {
         match self {
             Self::MalformedRequest => (400, "malformed_request"),
             Self::HeadTooLarge | Self::TooManyFields => (431, "head_too_large"),
@@ -59,7 +60,7 @@ impl AppError {
         self,
         bodiless: bool,
         sealer: &mut MessageSealer<Response>,
-        out: &mut BytesMut,
+        out: &mut impl Output,
     ) -> Result<(), SealError> {
         let (status, code) = self.parts();
         let body = match self.option() {

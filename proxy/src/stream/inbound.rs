@@ -29,7 +29,7 @@ pub(crate) struct Inbound {
 
 /// What the head says about the rest of its request.
 #[derive(Default)]
-pub(super) struct Rest {
+pub(crate) struct Rest {
     /// The content-length, if the app was told.
     pub(super) declared: Option<u64>,
     /// The values of `connection`.

@@ -9,16 +9,23 @@ mod outbound;
 mod prefix;
 mod request;
 mod response;
+mod sealed;
 mod source;
 mod ticks;
 pub(crate) mod tunnel;
 mod upgraded;
 mod waiting;
 
+#[cfg(feature = "e2p-v2")]
+pub(crate) use answer::AppError;
 pub(crate) use discard::discard;
 pub(crate) use inbound::Inbound;
 pub(crate) use outbound::Outbound;
+#[cfg(feature = "e2p-v2")]
+pub(crate) use request::AppHead;
 pub(crate) use request::SESSION;
+#[cfg(feature = "e2p-v2")]
+pub(crate) use response::end_to_end;
 pub(crate) use source::Source;
 pub(crate) use waiting::Waiting;
 

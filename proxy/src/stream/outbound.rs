@@ -4,6 +4,7 @@ use super::answer::AppError;
 use super::inbound::Inbound;
 use super::request::RequestKind;
 use super::response;
+use super::sealed::Sealed;
 use super::ticks::Ticks;
 use super::upgraded::UpgradedApp;
 use crate::body::BrokenOff;
@@ -11,7 +12,7 @@ use crate::limits::{COALESCE, Limits, StreamBudget};
 use crate::metrics::{Outcome, Record};
 use crate::sessions::StreamPermit;
 use crate::upstream::{AppResponse, Exchange, ResponseBody, SendError};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
 use http::{HeaderValue, StatusCode};
@@ -21,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use steve_protocol::frame::OVERHEAD;
 use steve_protocol::stream::{MessageSealer, ResetCode, Response, SealError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -34,7 +36,9 @@ pub(crate) struct Outbound {
     /// The protocol that the request asks to change to.
     upgrade: Option<String>,
     /// Sealed bytes for the client.
-    out: BytesMut,
+    out: Sealed,
+    /// Bytes of the app's body that did not fit, and whether they are the last.
+    rest: Option<(Bytes, bool)>,
     /// When they leave; none if that is at once.
     ticks: Option<Ticks>,
     /// Bytes that were ready before hyper asked.
@@ -91,7 +95,8 @@ impl Outbound {
             inbound,
             to_head_request: request.is_head,
             upgrade: request.upgrade.clone(),
-            out: BytesMut::new(),
+            out: Sealed::default(),
+            rest: None,
             ticks: request.shaping.coalesce.map(Ticks::new),
             first: None,
             last_sealed: now,
@@ -154,7 +159,7 @@ impl Outbound {
             self.permit.session().touch();
             self.last_sealed = Instant::now();
             self.record.sent(self.out.len());
-            return Poll::Ready(Ok(Some(self.out.split().freeze())));
+            return Poll::Ready(Ok(Some(self.out.take())));
         }
         if matches!(self.app, App::Done) { Poll::Ready(Ok(None)) } else { Poll::Pending }
     }
@@ -162,7 +167,7 @@ impl Outbound {
     /// Seals what there is. Ready when it is to leave; until the next tick everything waits, whatever it
     /// is.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SealError>> {
-        while self.out.len() < COALESCE {
+        while !self.is_full() {
             if self.sealer.owes_padding() {
                 self.sealer.pad(&mut self.out)?;
                 continue;
@@ -171,7 +176,7 @@ impl Outbound {
                 break;
             }
         }
-        if self.out.len() < COALESCE {
+        if !self.is_full() {
             let waiting = !self.out.is_empty() || self.sealer.has_gathered();
             if let Some(ticks) = self.ticks.as_mut().filter(|_| waiting) {
                 ready!(ticks.poll_tick(cx));
@@ -179,6 +184,11 @@ impl Outbound {
             self.sealer.flush(&mut self.out)?;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// True when not even a byte of content fits.
+    fn is_full(&self) -> bool {
+        self.out.len() + OVERHEAD >= COALESCE
     }
 
     /// True when everything was sealed and handed out, and nothing more of the request is wanted.
@@ -217,6 +227,9 @@ impl Outbound {
                 }
             }
             App::Body(body, _) => {
+                if let Some((data, fin)) = self.rest.take() {
+                    return Poll::Ready(self.data(data, fin));
+                }
                 let frame = ready!(Pin::new(body).poll_frame(cx));
                 Poll::Ready(self.body(frame))
             }
@@ -335,11 +348,7 @@ impl Outbound {
         match frame.into_data() {
             Ok(data) => {
                 let fin = matches!(&self.app, App::Body(body, _) if body.is_end_stream());
-                self.sealer.data(&data, fin, &mut self.out)?;
-                if fin {
-                    self.finish(Outcome::Complete);
-                }
-                Ok(())
+                self.data(data, fin)
             }
             Err(frame) => {
                 let Some(trailers) = frame.trailers_ref() else { return Ok(()) };
@@ -355,6 +364,21 @@ impl Outbound {
                 Ok(())
             }
         }
+    }
+
+    /// Seals what there is room for, and keeps the rest.
+    fn data(&mut self, mut data: Bytes, fin: bool) -> Result<(), SealError> {
+        let room = COALESCE.saturating_sub(self.out.len() + OVERHEAD);
+        if data.len() > room {
+            let later = data.split_off(room);
+            self.rest = Some((later, fin));
+        }
+        let fin = fin && self.rest.is_none();
+        self.sealer.data(&data, fin, &mut self.out)?;
+        if fin {
+            self.finish(Outcome::Complete);
+        }
+        Ok(())
     }
 
     /// The exchange with the app failed before its response head.
@@ -391,6 +415,7 @@ impl Outbound {
     fn finish(&mut self, outcome: Outcome) {
         self.record.ends(outcome);
         self.inbound.stop();
+        self.rest = None;
         self.app = App::Linger;
         self.timer.as_mut().reset(Instant::now() + self.linger_time);
     }

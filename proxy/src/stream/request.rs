@@ -30,11 +30,11 @@ pub(super) struct RequestKind {
 }
 
 /// What the app is to get.
-pub(super) struct AppHead {
-    pub(super) method: Method,
-    pub(super) authority: Authority,
-    pub(super) path: PathAndQuery,
-    pub(super) headers: HeaderMap,
+pub(crate) struct AppHead {
+    pub(crate) method: Method,
+    pub(crate) authority: Authority,
+    pub(crate) path: PathAndQuery,
+    pub(crate) headers: HeaderMap,
 }
 
 /// Shows nothing that the client wrote: it may be secret.
@@ -47,7 +47,7 @@ impl fmt::Debug for AppHead {
 impl AppHead {
     /// `complete` says that the request has no body; `binding` is the session's. Also gives what is
     /// to be known of the rest of the request.
-    pub(super) fn new(
+    pub(crate) fn new(
         head: &RequestHead,
         complete: bool,
         binding: &[u8; 32],

@@ -20,7 +20,8 @@ pub(super) fn trailers(
     encode_trailers(end_to_end(headers, connection.iter()).iter().copied())
 }
 
-fn end_to_end<'a>(
+/// The fields that pass: neither hop-by-hop nor in the namespace of the proxy (row 22).
+pub(crate) fn end_to_end<'a>(
     headers: &'a HeaderMap,
     connection: impl Iterator<Item = &'a HeaderValue>,
 ) -> Vec<(&'a str, &'a [u8])> {

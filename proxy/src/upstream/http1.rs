@@ -3,7 +3,7 @@
 use super::connector::KillSwitch;
 use super::{AppConnector, Exchange, OnInterim, ResponseBody, SendError};
 use crate::body::{AppBody, BrokenOff};
-use crate::limits::{CONNECTION_BUFFER, Limits, MAX_FIELDS};
+use crate::limits::{APP_BUFFER, Limits, MAX_FIELDS};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{Extensions, HeaderMap, Request};
@@ -39,7 +39,7 @@ impl Http1 {
                 .pool_idle_timeout(limits.app_idle_timeout)
                 .pool_max_idle_per_host(max_idle)
                 .http1_max_headers(MAX_FIELDS)
-                .http1_max_buf_size(CONNECTION_BUFFER)
+                .http1_max_buf_size(APP_BUFFER)
                 .retry_canceled_requests(true)
                 .set_host(false)
                 .build(connector.clone())

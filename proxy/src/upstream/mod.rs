@@ -101,6 +101,12 @@ impl Upstream {
         self.address.protocol
     }
 
+    /// Host and port of the app.
+    #[cfg(feature = "e2p-v2")]
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.address.authority
+    }
+
     /// Whether the app can be connected to.
     pub(crate) fn connector(&self) -> &AppConnector {
         &self.connector

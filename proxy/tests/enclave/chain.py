@@ -29,8 +29,14 @@ def outer(context: Context, enclave: Enclave) -> Outer:
     # vhost-device-vsock has no half-close, so the end of a client reaches the enclave after this time.
     relay = context.program("relay", [context.proxy, "relay", "--listen", route, "--half-close-timeout", "1"])  # type: ignore[list-item]
     relay.wait_for_port(relay_port)
+    caddy, ca = start_caddy(context, CADDYFILE.format(tls=tls_port, relay=relay_port), tls_port)
+    return Outer(f"https://localhost:{tls_port}", ca, caddy, relay)
+
+
+def start_caddy(context: Context, configuration: str, tls_port: int) -> tuple[Program, Path]:
+    """Caddy, and the certificate of its own authority."""
     caddyfile = context.work / "Caddyfile"
-    caddyfile.write_text(CADDYFILE.format(tls=tls_port, relay=relay_port))
+    caddyfile.write_text(configuration)
     data = context.work / "caddy"
     caddy = context.program(
         "caddy",
@@ -40,7 +46,7 @@ def outer(context: Context, enclave: Enclave) -> Outer:
     ca = data / "caddy/pki/authorities/local/root.crt"
     caddy.wait_until(ca.exists, "certificate authority")
     caddy.wait_for_port(tls_port)
-    return Outer(f"https://localhost:{tls_port}", ca, caddy, relay)
+    return caddy, ca
 
 
 # Pieces are passed on at once. Not with -1: then Caddy does not tell the proxy when a client goes away.

@@ -18,6 +18,7 @@ from image import HEARTBEAT_PORT, METRICS_PORT, PROXY_PORT, Image
 MEMORY = "512M"
 GUEST_CID = 4
 HEARTBEAT = b"\xb7"
+HEALTH = "/.well-known/steve/health"
 BOOT_LIMIT = 60.0
 ATTEMPTS = 2
 # Of all attempts, and of what is between them.
@@ -37,9 +38,17 @@ class Enclave:
     """An enclave that can be started again. Its NSM stays, as AWS's authority would."""
 
     def __init__(
-        self, context: Context, tools: Tools, image: Image, measurements: Path | None = None, nsm: Sequence[str] = ()
+        self,
+        context: Context,
+        tools: Tools,
+        image: Image,
+        measurements: Path | None = None,
+        nsm: Sequence[str] = (),
+        probe: tuple[str, int] = (HEALTH, PROXY_PORT),
     ) -> None:
+        """It is ready when GET of `probe`, a path at a vsock port, is 200."""
         self.context = context
+        self.probe = probe
         self.tools = tools
         self.image = image
         self.root = context.work / "nsm-root.pem"
@@ -155,12 +164,13 @@ class Enclave:
 
     def ready(self) -> bool:
         try:
-            return self.health() == 200
+            path, port = self.probe
+            return self.get(path, port)[0] == 200
         except (OSError, Failed, IndexError, ValueError):
             return False
 
     def health(self) -> int:
-        return self.get("/.well-known/steve/health")[0]
+        return self.get(HEALTH)[0]
 
     def metric(self, name: str) -> float:
         _, text = self.get("/metrics", METRICS_PORT)

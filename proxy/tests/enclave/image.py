@@ -70,13 +70,25 @@ def init_configuration(environment: dict[str, str]) -> str:
     return json.dumps({"modules": MODULES, "heartbeat": heartbeat, "proxy": proxy, "app": app}, indent=2)
 
 
+def emulated(configuration: str) -> str:
+    """A configuration of init for Nitro, as this machine needs it."""
+    settings = json.loads(configuration)
+    settings["modules"] = MODULES
+    settings["heartbeat"]["cid"] = PARENT_CID
+    return json.dumps(settings, indent=2)
+
+
 def build(parts: Parts, work: Path, name: str, **environment: str) -> Image:
     """Makes an image, as deploy/README.md says, with more settings of the proxy."""
-    folder = work / name
+    return pack(parts, work / name, init_configuration(environment))
+
+
+def pack(parts: Parts, folder: Path, init: str, more: Sequence[str | Path] = ()) -> Image:
+    """Makes an image in a new folder, with this configuration of init and more options of image.sh."""
     folder.mkdir()
     configuration, ramdisk = folder / "init.json", folder / "initramfs.cpio.gz"
-    configuration.write_text(init_configuration(environment))
-    files = ["--init", parts.init, "--proxy", parts.proxy, "--app", parts.app, "--modules", parts.modules]
+    configuration.write_text(init)
+    files = ["--init", parts.init, "--proxy", parts.proxy, "--app", parts.app, "--modules", parts.modules, *more]
     run([ROOT / "deploy/image.sh", *files, "--config", configuration, "--out", ramdisk])
     line, eif, measurements = command_line(), folder / "enclave.eif", folder / "measurements.json"
     kernel = ["--arch", "x86_64", "--kernel", parts.kernel, "--kernel_config", parts.kernel_config, "--cmdline", line]

@@ -18,7 +18,7 @@ from harness import MIB, Context
 from enclave import Tools
 from image import Image, Parts, build
 
-CASES = ["evidence", "http", "nsm", "restart", "memory"]
+CASES = ["evidence", "http", "nsm", "restart", "memory", "render"]
 
 
 @dataclass
@@ -28,6 +28,8 @@ class Suite:
     tools: Tools
     parts: Parts
     image: Image
+    # With the command `render`, which the static one in the image has not.
+    operator: Path
 
 
 def run_case(name: str, suite: Suite, steve: Path, proxy: Path) -> bool:
@@ -50,7 +52,7 @@ def run_case(name: str, suite: Suite, steve: Path, proxy: Path) -> bool:
 
 
 def show_consoles(work: Path) -> None:
-    for console in sorted(work.glob("console-*")):
+    for console in sorted(work.rglob("console-*")):
         lines = console.read_text(errors="replace").splitlines()[-20:]
         print(f"  --- end of {console.name} ---\n" + "\n".join(lines))
 
@@ -64,6 +66,7 @@ def main() -> int:
     parser.add_argument("--steve", type=Path, required=True, help="the client binary, with dangerous-trust-anchor")
     parser.add_argument("--static", type=Path, required=True, help="folder that scripts/build-static.sh has filled")
     parser.add_argument("--fetched", type=Path, required=True, help="folder that fetch.sh has made")
+    parser.add_argument("--operator", type=Path, required=True, help="the operator's steve-proxy, with all commands")
     parser.add_argument("--nsm-device", type=Path, required=True, help="the binary of nsm-device/")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; all by default")
     arguments = parser.parse_args()
@@ -87,7 +90,7 @@ def main() -> int:
         print(f"image: {image.size / MIB:.1f} MiB, measured in {time.monotonic() - began:.1f} s", flush=True)
         for name, value in image.pcrs().items():
             print(f"  {name} {value}", flush=True)
-        suite = Suite(tools, parts, image)
+        suite = Suite(tools, parts, image, arguments.operator.resolve())
         names = arguments.cases or CASES
         failed = [name for name in names if not run_case(name, suite, steve, parts.proxy)]
     print(f"failed: {', '.join(failed)}" if failed else "all passed")

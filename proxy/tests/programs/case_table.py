@@ -60,6 +60,9 @@ def through(link: Link, app: App, case: Case, host: bytes) -> Seen:
         request = requests[0]
         fields = [line for line in request.fields if line[0] == b"te" or line[0] not in HOP_BY_HOP]
         responses = [exchange2(link.port, request.method, request.start[1], fields, request.body, request.trailers)]
+    for request, answer in zip(app.requests, case.answers, strict=False):
+        # The next request must not meet the end of this connection.
+        check(not answer.close or app.ended[request.connection].wait(5), "the connection to the app stays open")
     return app.requests, responses
 
 

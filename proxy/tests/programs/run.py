@@ -13,7 +13,8 @@ from pathlib import Path
 
 from harness import Context
 
-CASES = ["nginx", "curl", "uvicorn", "websockets", "grpc", "git", "chromium", "failures", "table", "smuggling"]
+CASES = ["nginx", "curl", "uvicorn", "websockets", "grpc", "git", "chromium", "failures", "table", "smuggling",
+         "doctor"]
 
 
 def run_case(name: str, steve: Path | None, proxy: Path | None) -> bool:

@@ -218,7 +218,12 @@ class App:
             read_body(reader, request)
         self.requests.append(request)
         sock.sendall(answer.response)
-        if not answer.reads and not answer.close:
+        if answer.close and answer.reads:
+            # Whoever has noticed the end closes, too.
+            sock.shutdown(socket.SHUT_WR)
+            sock.settimeout(LIMIT)
+            reader.rest()
+        elif not answer.reads and not answer.close:
             reader.rest()
         return not answer.close
 

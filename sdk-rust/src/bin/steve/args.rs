@@ -33,6 +33,10 @@ pub(crate) enum Command {
     /// Look at signed policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Check a deployment from outside, and say what is wrong with it and what to do. Without a policy
+    /// it says what evidence shows.
+    #[command(after_help = crate::doctor::HELP)]
+    Doctor(Box<DoctorArgs>),
 }
 
 #[derive(Subcommand)]
@@ -91,6 +95,20 @@ pub(crate) struct VerifyArgs {
     /// tree, without changes
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) source: Option<PathBuf>,
+    #[arg(help = "The service, for example https://app.example.com")]
+    pub(crate) url: String,
+}
+
+#[derive(Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The origin of a web page that uses the service: scheme, host and port
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Option<String>,
+    /// A path of the app whose answer to GET comes in pieces, over half a second or more
+    #[arg(long, value_name = "PATH")]
+    pub(crate) stream: Option<String>,
     #[arg(help = "The service, for example https://app.example.com")]
     pub(crate) url: String,
 }
@@ -207,7 +225,7 @@ pub(crate) struct Common {
 
 /// Which enclaves to accept. There is no default.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(crate) struct PolicyArgs {
     /// Accept an enclave with the PCRs in this file; may be repeated, one match suffices
     #[arg(long, value_name = "FILE")]
@@ -219,6 +237,13 @@ pub(crate) struct PolicyArgs {
     /// FILE.minisig. Needs --signer and --namespace
     #[arg(long, value_name = "FILE", requires_all = ["signer", "namespace"])]
     pub(crate) policy: Option<PathBuf>,
+}
+
+impl PolicyArgs {
+    pub(crate) fn is_given(&self) -> bool {
+        let Self { pcrs, tofu_store, policy } = self;
+        !pcrs.is_empty() || tofu_store.is_some() || policy.is_some()
+    }
 }
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

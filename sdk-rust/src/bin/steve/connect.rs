@@ -32,6 +32,10 @@ fn build(mut builder: ClientBuilder, common: &Common) -> Result<Client, Failure>
             "--signer, --namespace, --policy-store and --minimum-version go with --policy";
         return Err(Failure::usage(message));
     }
+    if !common.policy.is_given() {
+        let message = "say which enclaves to accept, with --pcrs, --policy or --tofu-store";
+        return Err(Failure::usage(message));
+    }
     if let Some(store) = &common.policy.tofu_store {
         builder = builder.pin_store(FilePinStore::new(store));
     } else if let Some(file) = &common.policy.policy {

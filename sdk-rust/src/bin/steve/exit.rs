@@ -28,6 +28,8 @@ pub(crate) enum Failure {
     Manifest(ManifestRefusal),
     /// `--fail`.
     Status(u16),
+    /// `doctor` found so many.
+    Problems(usize),
     /// Nobody reads standard output any more.
     BrokenPipe,
 }
@@ -52,6 +54,7 @@ impl Failure {
             Self::Policy(PolicyLoadError::Store(_)) => 2,
             Self::Policy(_) | Self::Manifest(_) => 3,
             Self::Status(_) => 22,
+            Self::Problems(_) => 1,
             Self::BrokenPipe => 0,
         })
     }
@@ -81,6 +84,8 @@ impl fmt::Display for Failure {
             Self::Policy(error) => error.fmt(f),
             Self::Manifest(refusal) => refusal.fmt(f),
             Self::Status(status) => write!(f, "the app answered HTTP {status}"),
+            Self::Problems(1) => f.write_str("there is 1 problem"),
+            Self::Problems(count) => write!(f, "there are {count} problems"),
             Self::BrokenPipe => f.write_str("standard output is closed"),
         }
     }

@@ -3,6 +3,7 @@
 mod args;
 mod connect;
 mod data;
+mod doctor;
 mod exit;
 mod gateway;
 mod manifest;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             Command::Verify(args) => verify::run(*args).await,
             Command::Request(args) => request::run(*args).await,
             Command::Connect(args) => gateway::run(*args).await,
+            Command::Doctor(args) => doctor::run(*args).await,
             Command::Measure(args) => measure::run(&args),
             Command::Policy(PolicyCommand::Check(args)) => policy::check(&args),
         }
