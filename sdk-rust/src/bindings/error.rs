@@ -50,7 +50,7 @@ pub enum SteveError {
         /// For people.
         text: String,
         /// Every check.
-        report: Report,
+        report: Box<Report>,
         /// Where the measurements differ from each profile; empty unless that is the reason.
         differences: Vec<PcrDifference>,
     },
@@ -210,7 +210,7 @@ impl SteveError {
             }
             other => (format!("evidence-{}", other.check()), Vec::new()),
         };
-        let report = Report::of(refusal.report());
+        let report = Box::new(Report::of(refusal.report()));
         Self::Refused { code, stage: Stage::Evidence, text, report, differences }
     }
 }
