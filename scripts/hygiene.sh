@@ -67,6 +67,17 @@ attack_rows() {
     done
 }
 
+# The runbook explains every check of Section 7 and every code of Section 13 of SPEC.md.
+runbook() {
+    local name
+    {
+        sed -n '/^## 7\. /,/^### 7\.1/p' protocol-spec/SPEC.md | grep -oE '^\| `[a-z-]+`'
+        sed -n '/^## 13\. /,/^## 14/p' protocol-spec/SPEC.md | grep -oE '[0-9]{3,4} (\| )?`[a-z_-]+`'
+    } | grep -oE '`.*`' | while IFS= read -r name; do
+        grep -qF -- "$name" docs/runbook.md || say "$name is not in docs/runbook.md"
+    done
+}
+
 # The patterns are written so that they do not match themselves.
 report "paths of one machine" search '(^|[^[:alnum:]_.-])/(home|root|Users|work)/' -- . ':!*.lock'
 report "private keys" private_keys
@@ -74,5 +85,6 @@ report "unfinished" search '\b(T[O]DO|FIXM[E])\b|\b(todo|unimplemented)[!]' -- .
 report "files over $max_lines lines" long_files
 report "unsafe code" unsafe_code
 report "table of attacks" attack_rows
+report "runbook" runbook
 
 exit "$bad"

@@ -15,8 +15,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use steve_proxy::attester::{AttestError, Attester, DevAttester};
-use steve_sdk::{Client, Error, IdempotencyKey, UnknownOutcome};
+use steve_sdk::{Client, ClientBuilder, Error, IdempotencyKey, UnknownOutcome};
 
 /// What the host does with one stream.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ enum Fate {
     Swallow,
     /// Forges an answer and keeps it for later.
     Hold,
+    /// Delivers it and never answers.
+    Silence,
     /// Delivers it, forges an answer, and from then on leads to another enclave.
     Divert,
 }
@@ -78,6 +81,7 @@ impl Host {
                 Response::new(StreamBody::new(frames).boxed_unsync())
             }
             Some(Fate::Swallow) => app::text(""),
+            Some(Fate::Silence) => std::future::pending().await,
             Some(Fate::Divert) => {
                 *self.target.lock().unwrap() = self.other;
                 forged(422)
@@ -259,4 +263,34 @@ async fn a_request_to_upgrade_cannot_have_a_key() {
     let request = Request::get("/").header("upgrade", "websocket").extension(key).body(()).unwrap();
     let error = scene.client.upgrade(request).await.err().unwrap();
     assert!(error.to_string().contains("idempotency key"), "{error}");
+}
+
+#[tokio::test]
+async fn row_08_connection_takes_no_key_away() {
+    let scene = scene().await;
+    scene.host.plan([Fate::Cut]);
+    let key = IdempotencyKey::random().unwrap();
+    let request = scene.client.post("/pay").header("connection", "steve-idempotency-key");
+    let answer = request.body("1 euro").idempotency_key(key).send().await.unwrap();
+    assert_eq!(answer.into_body().text().await.unwrap(), "execution 1");
+    assert_eq!(scene.executed.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn row_08_what_is_given_up_names_where_it_may_have_been_executed() {
+    for early in [false, true] {
+        let scene = scene().await;
+        let hasty = |builder: ClientBuilder| builder.request_timeout(Duration::from_secs(2));
+        let client = scene.proxy.sdk_at(scene.address, hasty);
+        scene.host.plan([Fate::Silence]);
+        let key = IdempotencyKey::random().unwrap();
+        let error = pay(&client, &key, early).await.unwrap_err();
+        let Error::OutcomeUnknown { reason, instance, cause } = &error else { panic!("{error}") };
+        assert_eq!(*reason, UnknownOutcome::NoAnswer);
+        assert!(matches!(cause.as_deref(), Some(Error::Timeout { .. })), "{error:?}");
+        assert_eq!(scene.executed.load(SeqCst), 1, "{early}");
+        let again = key.for_instance(*instance);
+        assert_eq!(pay(&client, &again, early).await.unwrap(), "execution 1");
+        assert_eq!(scene.executed.load(SeqCst), 1, "{early}");
+    }
 }

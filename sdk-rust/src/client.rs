@@ -141,9 +141,10 @@ impl Client {
         let exchange = self.inner.send(&prepared, body, sending, early, &mut reach);
         match self.inner.request_timeout {
             None => exchange.await,
-            Some(after) => tokio::time::timeout(after, exchange)
-                .await
-                .unwrap_or(Err(Error::Timeout { stage: Stage::Request, after })),
+            Some(after) => match tokio::time::timeout(after, exchange).await {
+                Ok(answered) => answered,
+                Err(_) => Err(reach.give_up(Error::Timeout { stage: Stage::Request, after })),
+            },
         }
     }
 
@@ -189,8 +190,10 @@ impl Inner {
             let mut instance = None;
             let early = match offer.take() {
                 Some(offer) => {
+                    reach.try_early(&offer);
                     let went = self.early(&offer, prepared, sending).await;
                     instance = offer.instance();
+                    reach.tried();
                     went
                 }
                 None => Ok(Went::AsStream(Before::NotSent)),
@@ -211,7 +214,10 @@ impl Inner {
                         reach.check(of_session)?;
                         instance = Some(of_session);
                         let again = body.replay();
-                        match self.attempt(ticket, prepared, body).await {
+                        reach.try_stream(of_session);
+                        let attempt = self.attempt(ticket, prepared, body).await;
+                        reach.tried();
+                        match attempt {
                             Ok(response) => return Ok(response),
                             Err(failed) => (failed, again),
                         }

@@ -1,5 +1,6 @@
 //! Requests that the enclave executes once, however often they are sent (SPEC.md, Section 13.5).
 
+use crate::early::Offer;
 use crate::error::{Error, UnknownOutcome};
 use crate::session::Sending;
 use crate::trusted;
@@ -27,7 +28,8 @@ pub(crate) const FIELD: HeaderName = HeaderName::from_static("steve-idempotency-
 /// the request goes for the response as well, while that is kept. The enclave reads the whole request before it hands it to the app, and limits
 /// it (1 MiB, unless configured otherwise).
 ///
-/// [`Error::Timeout`] says nothing about the outcome either, nor does an answer that was dropped.
+/// A request that takes too long fails with [`Error::OutcomeUnknown`] as well, if any of it may have been
+/// sent. A future that was dropped says nothing.
 ///
 /// A response whose body is cut off is not asked for again; the same request with the same key gives
 /// it once more, as long as the enclave keeps it. An answer with the field `steve-error` tells when it
@@ -92,6 +94,14 @@ pub(crate) struct Reach {
     has_key: bool,
     /// What is known of the attempt that may have been executed.
     unknown: Option<Error>,
+    /// Where the attempt that goes on may have been sent.
+    trying: Trying,
+}
+
+enum Trying {
+    Nowhere,
+    Stream(Instance),
+    Early(Arc<Offer>),
 }
 
 impl Reach {
@@ -99,7 +109,7 @@ impl Reach {
     pub(crate) fn new(key: Option<&IdempotencyKey>, repeatable: bool) -> Self {
         let key = key.filter(|key| !repeatable || key.instance.is_some());
         let only = key.and_then(IdempotencyKey::instance);
-        Self { only, has_key: key.is_some(), unknown: None }
+        Self { only, has_key: key.is_some(), unknown: None, trying: Trying::Nowhere }
     }
 
     /// With a key a request may be sent again.
@@ -118,6 +128,39 @@ impl Reach {
                 Err(self.outcome_unknown(only, UnknownOutcome::OtherInstance))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Notes that an attempt on a session with this instance begins.
+    pub(crate) fn try_stream(&mut self, instance: Instance) {
+        self.trying = Trying::Stream(instance);
+    }
+
+    /// Notes that an attempt begins which may go along with a handshake.
+    pub(crate) fn try_early(&mut self, offer: &Arc<Offer>) {
+        self.trying = Trying::Early(offer.clone());
+    }
+
+    /// Notes that the attempt has ended, whichever way.
+    pub(crate) fn tried(&mut self) {
+        self.trying = Trying::Nowhere;
+    }
+
+    /// What to report when the request is given up for `error` while an attempt goes on.
+    pub(crate) fn give_up(&self, error: Error) -> Error {
+        let trying = match &self.trying {
+            Trying::Nowhere => None,
+            Trying::Stream(instance) => Some(*instance),
+            Trying::Early(offer) => offer.instance(),
+        };
+        let before = self.only.filter(|_| self.unknown.is_some());
+        match before.or(trying).filter(|_| self.has_key) {
+            Some(instance) => Error::OutcomeUnknown {
+                reason: UnknownOutcome::NoAnswer,
+                instance,
+                cause: Some(Arc::new(error)),
+            },
+            None => error,
         }
     }
 

@@ -54,6 +54,7 @@ impl Output for FrameBuffer {
         let start = self.len;
         self.len += len;
         if self.memory.len() < self.len {
+            self.memory.reserve_exact(self.len - self.memory.len());
             self.memory.resize(self.len, 0);
         }
         &mut self.memory[start..self.len]

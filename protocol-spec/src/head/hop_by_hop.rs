@@ -11,7 +11,8 @@ const ALWAYS: [&str; 7] = [
     "upgrade",
 ];
 
-/// Fields that frame or route the message: `connection` cannot take them away.
+/// Fields that frame or route the message: `connection` cannot take them away, nor reserved ones, which
+/// say what becomes of a request that is repeated.
 const NEVER_NAMED: [&str; 3] = ["content-length", "host", "te"];
 
 /// Prefix of the fields that only the proxy may set.
@@ -51,7 +52,7 @@ impl<'a> HopByHop<'a> {
     pub fn drops(&self, name: &str, value: &[u8]) -> bool {
         ALWAYS.contains(&name)
             || (name == "te" && value != b"trailers")
-            || (!NEVER_NAMED.contains(&name) && self.names(name.as_bytes()))
+            || (!NEVER_NAMED.contains(&name) && !is_reserved(name) && self.names(name.as_bytes()))
     }
 
     fn names(&self, name: &[u8]) -> bool {
@@ -80,6 +81,9 @@ mod tests {
         assert!(!fields.drops("accept", b"*/*"));
         let steering = HopByHop::new([&b"host, content-length"[..]]);
         assert!(!steering.drops("host", b"a") && !steering.drops("content-length", b"1"));
+        let repeating = HopByHop::new([&b"steve-idempotency-key, steve-padding"[..]]);
+        assert!(!repeating.drops("steve-idempotency-key", b"k"));
+        assert!(!repeating.drops("steve-padding", b"padme"));
         assert!(!HopByHop::default().drops("x-private", b""));
         assert!(fields.drops("te", b"Trailers"), "not the exact value");
         let many = HopByHop::new([&b"X-b, x-D,x-A ,x-c,x-a"[..], b"X-E"]);

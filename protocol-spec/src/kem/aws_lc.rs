@@ -49,6 +49,8 @@ impl X25519Key {
 
     /// An error also for an all-zero result (RFC 9180, Section 7.1.4).
     fn agree(&self, peer: &[u8]) -> Result<Secret, KemError> {
+        // AWS-LC takes keys in DER, too.
+        let peer: &[u8; X25519_LEN] = peer.try_into().map_err(|_| KemError)?;
         agree(&self.private, UnparsedPublicKey::new(&X25519, peer), KemError, |shared| {
             let mut secret: Secret = Box::default();
             secret.copy_from_slice(shared.get(..X25519_LEN).ok_or(KemError)?);
@@ -74,7 +76,7 @@ fn extract_and_expand(dh: &Secret, enc: &[u8], public: &[u8]) -> Secret {
 
 /// A private key, with what follows from it.
 pub(super) struct PrivateKey {
-    #[cfg_attr(not(feature = "dangerous-dev-attester"), expect(dead_code))]
+    #[cfg(feature = "dangerous-dev-attester")]
     encoded: Secret,
     expanded: Expanded,
 }
@@ -96,15 +98,24 @@ impl PrivateKey {
             Kem::X25519 => {
                 let (encoded, key) = X25519Key::generate(rng);
                 let public = key.public.to_vec();
-                (Self { encoded, expanded: Expanded::X25519(key) }, public)
+                (Self::new(encoded, Expanded::X25519(key)), public)
             }
             Kem::XWing => {
                 let encoded = xwing_private(rng);
                 let key = XWingKey::new(&encoded);
                 let ml_kem = key.ml_kem.encapsulation_key().to_bytes();
                 let public = [ml_kem.as_slice(), &key.x25519.public].concat();
-                (Self { encoded, expanded: Expanded::XWing(Box::new(key)) }, public)
+                (Self::new(encoded, Expanded::XWing(Box::new(key))), public)
             }
+        }
+    }
+
+    #[cfg_attr(not(feature = "dangerous-dev-attester"), expect(unused_variables))]
+    fn new(encoded: Secret, expanded: Expanded) -> Self {
+        Self {
+            #[cfg(feature = "dangerous-dev-attester")]
+            encoded,
+            expanded,
         }
     }
 

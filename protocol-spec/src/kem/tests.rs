@@ -40,6 +40,13 @@ fn what_is_no_key_is_an_error() {
         assert!(pair.receive(&enc[1..], b"").is_err());
         assert!(pair.receive(&[], b"").is_err());
         assert!(send(kem, &pair.public_key()[1..], b"", rng).is_err());
+        assert!(pair.receive(&[&enc[..], &[0]].concat(), b"").is_err());
+        assert!(send(kem, &[pair.public_key(), &[0]].concat(), b"", rng).is_err());
+        // SubjectPublicKeyInfo of X25519 (RFC 8410, Section 4).
+        let der = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x6e\x03\x21\x00";
+        assert!(pair.receive(&[der, &enc[enc.len() - 32..]].concat(), b"").is_err());
+        let point = &pair.public_key()[pair.public_key().len() - 32..];
+        assert!(send(kem, &[&der[..], point].concat(), b"", rng).is_err());
         // A point of small order, whose secret everybody knows (row 4). X-Wing has another.
         let x25519 = enc.len() - 32;
         enc[x25519..].fill(0);

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sha2::{Digest, Sha256};
+use shake::{ExtendableOutput, Shake256, Update, XofReader};
 use std::time::Duration;
 use steve_protocol::evidence::dev::{self, DevAuthority, Request};
 use steve_protocol::evidence::{
@@ -44,7 +45,11 @@ impl Point {
     pub(crate) const ALL: [Self; 4] = [Self::Hello, Self::Open, Self::Rotated, Self::Closed];
 }
 
-/// Where each key is in memory.
+/// Where the expanded key is: one back end keeps it, for X-Wing.
+pub(crate) const EXPANDED: &[Point] =
+    if cfg!(feature = "aws-lc-rs") { &[Point::Hello, Point::Open] } else { &[] };
+
+/// Where each other key is in memory.
 pub(crate) const EXPECTED: [(&str, &[Point]); 6] = [
     ("client's private key", &[Point::Hello]),
     ("early key", &[Point::Hello]),
@@ -79,6 +84,7 @@ pub(crate) fn hold(suite: Suite, mut at: impl FnMut(Point, Keys<'_>)) {
         let early = schedule::early_traffic_key(&e, &schedule::thc(&th0, &hello));
         vec![
             ("enclave's private key", pair.dangerous_private_key().to_vec()),
+            ("enclave's expanded key", expanded(&pair.dangerous_private_key())),
             ("client's private key", own.dangerous_private_key().to_vec()),
             ("early key", early.key.to_vec()),
         ]
@@ -147,4 +153,13 @@ fn verified(keys: &EnclaveKeys) -> VerifiedEnclave {
         .dangerous_with_anchor(authority.trust_anchor())
         .appraise(&evidence.encode().unwrap(), &challenge, NOW_MS, "test", NOW_MS)
         .unwrap()
+}
+
+/// `z`, the second half of the seed of ML-KEM (draft-connolly-cfrg-xwing-kem, Section 5.2).
+fn expanded(private: &[u8]) -> Vec<u8> {
+    let mut shake = Shake256::default();
+    shake.update(private);
+    let mut seed = [0; 64];
+    shake.finalize_xof().read(&mut seed);
+    seed[32..].to_vec()
 }

@@ -46,6 +46,7 @@ pub(crate) fn exchange(
         let reader = match begun.map_err(|error| dispatch.refused(error))? {
             Begun::Repetition(reader) => {
                 dispatch.metrics.idempotent_repeated.inc();
+                drop(body);
                 reader
             }
             // From here to the new task nothing is waited for: the request is entered and executed,

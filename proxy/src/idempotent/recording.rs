@@ -6,7 +6,7 @@ use crate::body::BrokenOff;
 use crate::upstream::{AppResponse, ResponseBody, SendError};
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -151,6 +151,18 @@ impl State {
     }
 }
 
+/// A copy in memory of its own. Values as they come are parts of the buffer that was read into, which
+/// is many times what [`fields_len`] counts.
+fn owned(fields: &HeaderMap) -> HeaderMap {
+    let own = |value: &HeaderValue| {
+        let mut own = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+        own.set_sensitive(value.is_sensitive());
+        Some(own)
+    };
+    let names = fields.iter().filter_map(|(name, value)| Some((name.clone(), own(value)?)));
+    names.collect()
+}
+
 /// Records a response as it comes.
 pub(super) struct Writer {
     memory: Arc<Memory>,
@@ -166,7 +178,7 @@ impl Writer {
     pub(super) fn head(&mut self, parts: &Parts) {
         self.hold(fields_len(&parts.headers));
         let mut state = self.recording.lock();
-        state.head = Some((parts.status, parts.headers.clone()));
+        state.head = Some((parts.status, owned(&parts.headers)));
         state.wake_readers();
     }
 
@@ -196,7 +208,7 @@ impl Writer {
 
     pub(super) fn trailers(&mut self, trailers: HeaderMap) {
         self.hold(fields_len(&trailers));
-        self.recording.lock().trailers = Some(trailers);
+        self.recording.lock().trailers = Some(owned(&trailers));
     }
 
     /// What it records to.
@@ -268,7 +280,7 @@ impl Drop for Writer {
 }
 
 fn fields_len(fields: &HeaderMap) -> usize {
-    let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+    let line = |(name, value): (&http::HeaderName, &HeaderValue)| {
         FIELD_BYTES + name.as_str().len() + value.len()
     };
     FIELD_BYTES + fields.iter().map(line).sum::<usize>()
@@ -364,5 +376,24 @@ impl RecordedBody {
     pub(super) fn held(&self) -> usize {
         let state = self.recording.lock();
         state.len() - state.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_18_a_kept_field_holds_no_read_buffer() {
+        let buffer = Bytes::from(vec![b'a'; 8192]);
+        let mut fields = HeaderMap::new();
+        for start in 0..2 {
+            let value = HeaderValue::from_maybe_shared(buffer.slice(start..4)).unwrap();
+            fields.append("x-value", value);
+        }
+        let own = owned(&fields);
+        assert_eq!(own, fields);
+        drop(fields);
+        assert!(buffer.is_unique());
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{
     ACCEPT_PAUSE, APP_BUFFER, COALESCE, CONNECTION_BUFFER, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
-    Limit, Limits,
+    Limit, Limits, SPARE_BUFFERS,
 };
 use crate::idempotent;
 use std::sync::Arc;
@@ -27,8 +27,9 @@ const STREAM_BYTES: usize = HTTP2_STREAM_WINDOW as usize
     + 4 * APP_BUFFER
     + 2 * COALESCE
     + HTTP2_SEND_BUFFER;
-/// On top for a response that is padded or coalesced: what was gathered, and a frame of padding.
-const SHAPED_BYTES: usize = MAX_CONTENT_LEN + MAX_SEALED_LEN;
+/// On top for a response that is padded or coalesced: what was gathered, and frames of padding by
+/// which sealed bytes outgrow the buffer.
+const SHAPED_BYTES: usize = MAX_CONTENT_LEN + 3 * MAX_SEALED_LEN;
 /// An outer connection: a buffer that is read into, one that was passed on, and one of what is to be
 /// written; a tunnel has smaller ones. Unread evidence comes on top.
 const CONNECTION_BYTES: usize = 3 * CONNECTION_BUFFER;
@@ -111,6 +112,7 @@ impl Budget {
             limits.max_idempotent_requests.min(all / 16 / IDEMPOTENT_REQUEST_BYTES);
         let idempotent_responses = if max_idempotent_requests > 0 { all / 64 } else { 0 };
         let total = all
+            - SPARE_BUFFERS * COALESCE
             - max_idempotent_requests * IDEMPOTENT_REQUEST_BYTES
             - idempotent_responses
             - (max_anonymous + max_opening) * OPENING_BYTES

@@ -189,7 +189,7 @@ pub(crate) const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sealed bytes that are gathered, if the app has them ready, before they are handed on.
 pub(crate) const COALESCE: usize = 64 * 1024;
 /// Buffers of that size which are kept for the next response.
-pub(crate) const SPARE_BUFFERS: usize = 32;
+pub(crate) const SPARE_BUFFERS: usize = 4;
 /// Read buffer of a tunnel, in bytes.
 pub(crate) const TUNNEL_BUFFER: usize = 16 * 1024;
 /// Read buffer of an upgraded connection to the app, in bytes.

@@ -176,7 +176,7 @@ impl Outbound {
                 break;
             }
         }
-        if !self.is_full() {
+        if self.out.len() < COALESCE {
             let waiting = !self.out.is_empty() || self.sealer.has_gathered();
             if let Some(ticks) = self.ticks.as_mut().filter(|_| waiting) {
                 ready!(ticks.poll_tick(cx));

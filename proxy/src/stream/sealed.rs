@@ -28,10 +28,16 @@ impl Sealed {
         self.0.is_empty()
     }
 
-    /// Everything that it holds.
+    /// Everything that it holds. What waits to be written takes at most twice its length.
     pub(super) fn take(&mut self) -> Bytes {
         let all = std::mem::take(&mut self.0);
-        if all.capacity() < COALESCE { all.into() } else { Bytes::from_owner(Recycled(all)) }
+        if all.capacity() < COALESCE {
+            all.into()
+        } else if all.len() < COALESCE / 2 {
+            Bytes::copy_from_slice(Recycled(all).as_ref())
+        } else {
+            Bytes::from_owner(Recycled(all))
+        }
     }
 }
 
@@ -61,7 +67,7 @@ impl Drop for Recycled {
     fn drop(&mut self) {
         let mut buffer = std::mem::take(&mut self.0);
         let mut spare = spare();
-        if spare.len() < SPARE_BUFFERS && buffer.capacity() <= 2 * COALESCE {
+        if spare.len() < SPARE_BUFFERS && buffer.capacity() == COALESCE {
             buffer.clear();
             spare.push(buffer);
         }

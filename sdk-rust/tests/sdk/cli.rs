@@ -129,7 +129,10 @@ async fn code_2_wrong_usage() {
     let setup = Setup::new().await;
     let url = setup.url("");
     for (arguments, expected) in [
-        (&["verify", &url][..], "<--pcrs <FILE>|--tofu-store <FILE>|--policy <FILE>>"),
+        (
+            &["verify", &url][..],
+            "say which enclaves to accept, with --pcrs, --policy or --tofu-store",
+        ),
         (&["verify", "--pcrs", "pcrs", "--tofu-store", "t", &url], "cannot be used with"),
         (&["verify", "--pcrs", "pcrs", "--suite", "rot13", &url], "xwing-aes256gcm"),
         (&["verify", "--pcrs", "absent", &url], "absent: "),
