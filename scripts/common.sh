@@ -104,6 +104,13 @@ cargo_tool() {
     PATH=$tool_root/bin:$PATH
 }
 
+# native_library PROFILE: the path of the library behind the bindings, as this system names it
+native_library() {
+    local name=libsteve_native.so
+    [[ $(uname) != Darwin ]] || name=libsteve_native.dylib
+    printf '%s/%s/%s\n' "$(realpath "$target")" "$1" "$name"
+}
+
 # remap_flags RUSTC: flags, one a line, with which binaries do not depend on where the sources, the
 # registry and the compiler are.
 remap_flags() {

@@ -33,6 +33,11 @@
 //!
 //! The protocol itself lives in the crate `steve-protocol` and its `SPEC.md`.
 
+#[cfg(feature = "uniffi")]
+uniffi::setup_scaffolding!("steve");
+
+#[cfg(feature = "uniffi")]
+pub mod bindings;
 mod body;
 mod builder;
 mod client;
